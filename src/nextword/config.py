@@ -1,0 +1,362 @@
+"""Every setting, as frozen dataclasses, one per owner: model, training, reply.
+
+A setting is checked where it is made: an impossible one raises ConfigError with both numbers.
+`config_from` builds any of them from a plain mapping and refuses unknown keys.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+from nextword.errors import ConfigError, unknown
+
+Position = Literal["none", "sinusoidal", "learned", "rotary"]
+Norm = Literal["none", "layer", "rms"]
+NormPlacement = Literal["before", "after"]
+FeedForward = Literal["none", "relu", "relu2", "gelu", "gelu_tanh", "silu", "swiglu", "geglu"]
+RotaryScalingKind = Literal["linear", "llama3", "yarn"]
+
+GATED: tuple[FeedForward, ...] = ("swiglu", "geglu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RotaryScaling:
+    """How rotary angles are stretched for a context longer than the one first trained.
+
+    Sources: linear (arXiv 2306.15595), yarn (arXiv 2309.00071), llama3 (the Llama 3.1 release).
+    """
+
+    kind: RotaryScalingKind
+    factor: float  # new context / original context
+    original_context_length: int  # tokens
+    low_freq_factor: float = 1.0  # llama3
+    high_freq_factor: float = 4.0  # llama3
+    beta_fast: float = 32.0  # yarn
+    beta_slow: float = 1.0  # yarn
+    attention_factor: float | None = None  # yarn: scale of cos and sin; None derives it
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        if self.factor < 1:
+            raise ConfigError(f"rotary factor is {self.factor}; it must be at least 1")
+        if self.kind == "llama3" and self.high_freq_factor <= self.low_freq_factor:
+            raise ConfigError(
+                f"high_freq_factor {self.high_freq_factor} must be larger than "
+                f"low_freq_factor {self.low_freq_factor}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """One decoder; every architecture is a choice of these settings.
+
+    Sizes are the design's: vocab_size V, context_length, d_model M, n_layers, n_heads H,
+    n_kv_heads K, d_head D, d_ff F. Where a size is None it is derived when the config is made.
+    """
+
+    vocab_size: int
+    d_model: int
+    context_length: int = 256
+    n_layers: int = 1
+    n_heads: int = 1
+    n_kv_heads: int | None = None  # None: n_heads
+    d_head: int | None = None  # None: d_model / n_heads
+    d_ff: int | None = None  # None: 4 d_model, or 8/3 d_model rounded up to 32 when gated
+
+    position: Position = "rotary"
+    rotary_base: float = 10000.0
+    rotary_scaling: RotaryScaling | None = None
+    norm: Norm = "rms"
+    norm_placement: NormPlacement = "before"
+    norm_epsilon: float = 1e-6
+    scaled_scores: bool = True  # scores / sqrt(d_head)
+    output_projection: bool = True
+    query_key_norm: bool = False
+    sliding_window: int | None = None  # tokens a position looks back on, itself included
+    sliding_layers: tuple[int, ...] | None = None  # None: every layer, if there is a window
+    attention_soft_cap: float | None = None
+    logit_soft_cap: float | None = None
+    feed_forward: FeedForward = "swiglu"
+    attention_bias: bool = False  # query, key, value
+    output_bias: bool = False  # attention's output projection
+    feed_forward_bias: bool = False
+    norm_bias: bool = True  # of layer norm only; rms norm has none
+    unembedding_bias: bool = False
+    tied_embeddings: bool = False
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        for name in ("vocab_size", "d_model", "context_length", "n_heads"):
+            _at_least(self, name, 1)
+        _at_least(self, "n_layers", 0)
+        self._derive_sizes()
+        self._check_heads()
+        self._check_options()
+
+    @property
+    def kv_heads(self) -> int:
+        """K, the number of key/value heads."""
+        return self.n_heads if self.n_kv_heads is None else self.n_kv_heads
+
+    @property
+    def head_width(self) -> int:
+        """D, the width of one head."""
+        return self.d_model // self.n_heads if self.d_head is None else self.d_head
+
+    @property
+    def ff_width(self) -> int:
+        """F, the width inside the feed-forward; 0 without one."""
+        return self.d_ff or 0
+
+    @property
+    def gated(self) -> bool:
+        """Whether the feed-forward multiplies by a gate (swiglu, geglu)."""
+        return self.feed_forward in GATED
+
+    @property
+    def final_norm(self) -> bool:
+        """Whether the residual is normed once more before the unembedding."""
+        return self.norm != "none" and self.norm_placement == "before"
+
+    @property
+    def score_scale(self) -> float:
+        """What query·key is multiplied by: 1, or 1/sqrt(d_head)."""
+        return float(self.head_width**-0.5) if self.scaled_scores else 1.0
+
+    def window(self, layer: int) -> int | None:
+        """How many tokens `layer` looks back on, itself included; None for all."""
+        if self.sliding_layers is not None and layer not in self.sliding_layers:
+            return None
+        return self.sliding_window
+
+    def _derive_sizes(self) -> None:
+        if self.n_kv_heads is None:
+            object.__setattr__(self, "n_kv_heads", self.n_heads)
+        if self.d_head is None:
+            if self.d_model % self.n_heads:
+                raise ConfigError(
+                    f"d_model {self.d_model} is not a multiple of n_heads {self.n_heads}; "
+                    "change one of them or give d_head"
+                )
+            object.__setattr__(self, "d_head", self.d_model // self.n_heads)
+        if self.feed_forward == "none":
+            object.__setattr__(self, "d_ff", None)
+        elif self.d_ff is None:
+            gated_width = -(-8 * self.d_model // 3 // 32) * 32
+            object.__setattr__(self, "d_ff", gated_width if self.gated else 4 * self.d_model)
+
+    def _check_heads(self) -> None:
+        if self.kv_heads < 1 or self.n_heads % self.kv_heads:
+            raise ConfigError(
+                f"n_heads {self.n_heads} is not a multiple of n_kv_heads {self.kv_heads}; "
+                "every key/value head serves the same number of heads"
+            )
+        joined = self.n_heads * self.head_width
+        if not self.output_projection and joined != self.d_model:
+            raise ConfigError(
+                f"without an output projection n_heads × d_head = {joined} must equal "
+                f"d_model {self.d_model}: the context is added to the residual as it is"
+            )
+        if self.position == "rotary" and self.head_width % 2:
+            raise ConfigError(f"rotary position needs an even d_head; it is {self.head_width}")
+
+    def _check_options(self) -> None:
+        if self.rotary_scaling is not None and self.position != "rotary":
+            raise ConfigError(
+                f"rotary_scaling is given but position is {self.position!r}; it must be 'rotary'"
+            )
+        if self.output_bias and not self.output_projection:
+            raise ConfigError("output_bias needs output_projection = true")
+        if self.tied_embeddings and self.unembedding_bias:
+            raise ConfigError("tied_embeddings leave no room for unembedding_bias")
+        if self.sliding_window is not None and self.sliding_window < 1:
+            raise ConfigError(f"sliding_window is {self.sliding_window}; it must be at least 1")
+        if self.sliding_layers is not None:
+            if self.sliding_window is None:
+                raise ConfigError("sliding_layers are given without a sliding_window")
+            wrong = [layer for layer in self.sliding_layers if not 0 <= layer < self.n_layers]
+            if wrong:
+                raise ConfigError(
+                    f"sliding_layers names layer {wrong[0]}, but there are {self.n_layers} layers "
+                    f"(0 to {self.n_layers - 1})"
+                )
+        for name in ("attention_soft_cap", "logit_soft_cap"):
+            cap = getattr(self, name)
+            if cap is not None and cap <= 0:
+                raise ConfigError(f"{name} is {cap}; it must be above 0, or left out")
+
+
+Precision = Literal["auto", "float32", "bfloat16"]
+Learn = Literal["everything", "replies"]
+Optimizer = Literal["muon", "adamw"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How a decoder learns. The number of steps is the budget; everything else has a default."""
+
+    steps: int
+    batch_size: int = 16  # sequences per optimizer step
+    accumulate: int = 1  # the batch is worked through in this many parts
+    optimizer: Optimizer = "muon"
+    learning_rate: float = 3e-3  # of AdamW
+    muon_learning_rate: float = 2e-2
+    momentum: float = 0.95  # of Muon
+    beta1: float = 0.9
+    beta2: float = 0.95
+    weight_decay: float = 0.1
+    warmup_share: float = 0.02  # of the steps, learning rate rising from 0
+    decay_share: float = 0.4  # of the steps, learning rate falling to 0
+    gradient_clip: float = 1.0  # largest norm of the whole gradient; 0: no clipping
+    dropout: float = 0.0
+    learn: Learn = "everything"
+    precision: Precision = "auto"
+    device: str = "auto"
+    threads: int = 0  # 0: as many as the machine has cores
+    seed: int = 0
+    evaluate_every: int = 0  # steps; 0: derived from the budget
+    checkpoint_every: int = 0  # steps; 0: derived from the budget
+    sample_every: int = 0  # steps; 0: derived from the budget
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
+        for name in ("steps", "batch_size", "accumulate"):
+            _at_least(self, name, 1)
+        for name in ("threads", "evaluate_every", "checkpoint_every", "sample_every"):
+            _at_least(self, name, 0)
+        if self.batch_size % self.accumulate:
+            raise ConfigError(
+                f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}"
+            )
+        for name in ("warmup_share", "decay_share", "dropout"):
+            value = getattr(self, name)
+            if not 0 <= value < 1 and not (name == "decay_share" and value == 1):
+                raise ConfigError(f"{name} is {value}; it must be at least 0 and below 1")
+        if self.warmup_share + self.decay_share > 1:
+            raise ConfigError(
+                f"warmup_share {self.warmup_share} and decay_share {self.decay_share} "
+                "together exceed 1"
+            )
+        for name in ("learning_rate", "muon_learning_rate"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
+        for name in ("weight_decay", "gradient_clip"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplyConfig:
+    """How the next token is chosen from the probabilities, and when a reply ends.
+
+    The order of application: repetition penalty, temperature, top-k, top-p, min-p, draw.
+    """
+
+    temperature: float = 0.0  # 0: always the most probable token
+    top_k: int = 0  # keep the k most probable; 0: all
+    top_p: float = 1.0  # keep the smallest set whose probability reaches p
+    min_p: float = 0.0  # keep tokens with at least this share of the best one's probability
+    repetition_penalty: float = 1.0  # 1: none (arXiv 1909.05858)
+    seed: int | None = None  # None: a fresh one for each reply
+    stop: tuple[str, ...] = ()  # the reply ends before the first of these strings
+    max_tokens: int | None = None  # None: until the context window is full
+
+    def __post_init__(self) -> None:
+        if self.temperature < 0:
+            raise ConfigError(f"temperature is {self.temperature}; it must be at least 0")
+        if self.top_k < 0:
+            raise ConfigError(f"top_k is {self.top_k}; it must be at least 1, or 0 for all")
+        if not 0 < self.top_p <= 1:
+            raise ConfigError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
+        if not 0 <= self.min_p <= 1:
+            raise ConfigError(f"min_p is {self.min_p}; it must be between 0 and 1")
+        if self.repetition_penalty <= 0:
+            raise ConfigError(
+                f"repetition_penalty is {self.repetition_penalty}; it must be above 0 (1: none)"
+            )
+        if self.max_tokens is not None and self.max_tokens < 1:
+            raise ConfigError(f"max_tokens is {self.max_tokens}; it must be at least 1")
+        if any(not text for text in self.stop):
+            raise ConfigError("a stop string is empty; every reply would end at once")
+
+
+ConfigT = TypeVar("ConfigT")
+
+
+def config_from(cls: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
+    """Build a config of class `cls` from a plain mapping (TOML, JSON), nested ones included.
+
+    Raises:
+        ConfigError: for an unknown key (with the nearest match), a missing one, or a wrong type.
+    """
+    hints = typing.get_type_hints(cls)
+    fields = {item.name: item for item in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    made: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in fields:
+            raise ConfigError(unknown(f"setting in {cls.__name__}", key, fields))
+        made[key] = _fit(f"{cls.__name__}.{key}", hints[key], value)
+    missing = [
+        name
+        for name, item in fields.items()
+        if name not in made and item.default is dataclasses.MISSING
+    ]
+    if missing:
+        raise ConfigError(f"{cls.__name__} needs the setting {missing[0]!r}, which is not given")
+    return cls(**made)
+
+
+def _fit(name: str, hint: Any, value: Any) -> Any:
+    """`value` as the type `hint` wants it, or a ConfigError."""
+    origin = typing.get_origin(hint)
+    if origin in (types.UnionType, typing.Union):
+        kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
+        return None if value is None else _fit(name, kinds[0], value)
+    if origin is Literal:
+        return value  # checked by _check_choices with the allowed ones
+    if origin is tuple and isinstance(value, list | tuple):
+        inner = typing.get_args(hint)[0]
+        return tuple(_fit(name, inner, item) for item in value)
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return config_from(typing.cast(type[Any], hint), value)
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and type(value) is hint:
+        return value
+    wanted = getattr(hint, "__name__", str(hint))
+    raise ConfigError(f"{name} is {value!r}; it must be of type {wanted}")
+
+
+def _check_choices(config: Any) -> None:
+    """Every field that is a Literal holds one of its values."""
+    for name, hint in typing.get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if typing.get_origin(hint) is Literal and value not in typing.get_args(hint):
+            raise ConfigError(unknown(name, str(value), typing.get_args(hint)))
+
+
+def _at_least(config: Any, name: str, smallest: int) -> None:
+    value = getattr(config, name)
+    if value < smallest:
+        raise ConfigError(f"{name} is {value}; it must be at least {smallest}")
+
+
+__all__ = [
+    "GATED",
+    "FeedForward",
+    "Learn",
+    "ModelConfig",
+    "Norm",
+    "NormPlacement",
+    "Optimizer",
+    "Position",
+    "Precision",
+    "ReplyConfig",
+    "RotaryScaling",
+    "RotaryScalingKind",
+    "TrainingConfig",
+    "config_from",
+]

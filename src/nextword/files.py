@@ -1,0 +1,91 @@
+"""Writing files whole or not at all, and reading them with clear errors."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from nextword.errors import FolderError, NextwordError, RunError
+
+
+def write_whole(path: Path, data: bytes | str) -> None:
+    """Write a file so that a reader, or a crash, sees the old content or the new one, never a mix.
+
+    A temporary name beside it, flushed to the disk, then renamed over `path`.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written; the old file is untouched.
+    """
+    content = data.encode("utf-8") if isinstance(data, str) else data
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            sync(file.fileno())
+        partial.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise disk_error(path, error) from error
+
+
+def sync(descriptor: int) -> None:
+    """Push a file's content to the disk itself."""
+    os.fsync(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Push a folder's list of names to the disk, where the system can."""
+    if os.name == "nt":  # Windows has no handle for folders
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def disk_error(path: Path, error: OSError) -> NextwordError:
+    """The RunError that explains why `path` could not be written."""
+    if error.errno == errno.ENOSPC:
+        return RunError(
+            f"the disk is full: {path} could not be written. What was saved before is untouched; "
+            "free some space and run the same command again."
+        )
+    return RunError(f"{path} could not be written: {error.strerror or error}")
+
+
+def sha256_file(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal; reads 1 MiB at a time."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        FolderError: the file is missing or is not JSON; names the file and the line.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FolderError(f"{path} does not exist") from None
+    except UnicodeDecodeError as error:
+        raise FolderError(f"{path} is not UTF-8 text: {error}") from error
+    except json.JSONDecodeError as error:
+        raise FolderError(
+            f"{path} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, whole or not at all."""
+    write_whole(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

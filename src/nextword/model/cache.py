@@ -1,0 +1,76 @@
+"""The key/value cache: what earlier tokens left to be looked at. The caller owns it."""
+
+import torch
+from torch import Tensor
+
+from nextword.config import ModelConfig
+from nextword.errors import ContextError
+
+
+class KeyValueCache:
+    """Keys and values of every layer, so that a new token costs one position's work.
+
+    The decoder fills it and the caller owns it: `decoder(ids, cache=cache)` reads the tokens
+    before, appends the new ones and moves `length` on.
+
+    Args:
+        config: the decoder's.
+        batch_size: B, sequences side by side.
+        capacity: the most tokens it will hold.
+        dtype, device: of keys and values.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        batch_size: int = 1,
+        capacity: int | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.capacity = config.context_length if capacity is None else capacity
+        self.length = 0
+        shape = (config.n_layers, batch_size, config.kv_heads, self.capacity, config.head_width)
+        self._keys = torch.zeros(shape, dtype=dtype, device=device)
+        self._values = torch.zeros(shape, dtype=dtype, device=device)
+        self._documents = torch.zeros((batch_size, self.capacity), dtype=torch.int32, device=device)
+
+    def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Store a layer's new keys and values [B, K, T, D]; returns all so far [B, K, S, D]."""
+        end = self.length + key.shape[2]
+        self._keys[layer, :, :, self.length : end] = key
+        self._values[layer, :, :, self.length : end] = value
+        return self._keys[layer, :, :, :end], self._values[layer, :, :, :end]
+
+    def append_documents(self, documents: Tensor) -> Tensor:
+        """Store which document each new token belongs to [B, T]; returns all so far [B, S]."""
+        end = self.length + documents.shape[1]
+        self._documents[:, self.length : end] = documents
+        return self._documents[:, :end]
+
+    def check_room(self, tokens: int) -> None:
+        """Refuse more tokens than fit.
+
+        Raises:
+            ContextError: `tokens` more would pass the capacity.
+        """
+        if self.length + tokens > self.capacity:
+            raise ContextError(
+                f"the cache holds {self.length} of {self.capacity} tokens; {tokens} more do not "
+                "fit: make it with a larger capacity, or start a new one"
+            )
+
+    def advance(self, tokens: int) -> None:
+        """Count `tokens` new tokens as held."""
+        self.length += tokens
+
+    def truncate(self, length: int) -> None:
+        """Forget every token from `length` on.
+
+        Raises:
+            ContextError: more tokens asked for than are held.
+        """
+        if not 0 <= length <= self.length:
+            raise ContextError(f"cannot keep {length} tokens of the {self.length} in the cache")
+        self.length = length

@@ -1,0 +1,185 @@
+"""The decoder: one stack for every architecture that a ModelConfig can describe."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nextword.config import ModelConfig
+from nextword.model.attention import Attention, Layout, choose_kernel, make_mask
+from nextword.model.cache import KeyValueCache
+from nextword.model.feed_forward import FeedForward
+from nextword.model.initialise import initialise
+from nextword.model.linear import Linear
+from nextword.model.norm import make_norm
+from nextword.model.position import check_learned, rotation, sinusoidal
+
+
+class Block(nn.Module):
+    """Attention, then the feed-forward if there is one, each added to the residual."""
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self.norm_after = config.norm_placement == "after"
+        self.attention_norm = make_norm(config)
+        self.attention = Attention(config, layer)
+        self.feed_forward_norm: nn.Module | None = None
+        self.feed_forward: FeedForward | None = None
+        if config.feed_forward != "none":
+            self.feed_forward_norm = make_norm(config)
+            self.feed_forward = FeedForward(config)
+
+    def forward(self, residual: Tensor, layout: Layout, dtype: torch.dtype) -> Tensor:
+        """`residual` [B, T, M] → [B, T, M]; `dtype` is what the sublayers compute in."""
+        norm, attention = self.attention_norm, self.attention
+        if self.norm_after:
+            added = F.dropout(attention(residual.to(dtype), layout), layout.dropout)
+            residual = norm(residual + added)
+        else:
+            added = attention(norm(residual).to(dtype), layout)
+            residual = residual + F.dropout(added, layout.dropout)
+        if self.feed_forward is None or self.feed_forward_norm is None:
+            return residual
+        norm, feed_forward = self.feed_forward_norm, self.feed_forward
+        if self.norm_after:
+            added = F.dropout(feed_forward(residual.to(dtype)), layout.dropout)
+            return norm(residual + added)  # type: ignore[no-any-return]
+        added = feed_forward(norm(residual).to(dtype))
+        return residual + F.dropout(added, layout.dropout)
+
+
+class Decoder(nn.Module):
+    """Token ids to logits.
+
+    Args:
+        config: the architecture.
+        seed: of the first weights.
+
+    Attributes:
+        compute_dtype: what the matrix products are computed in; the weights keep theirs.
+        dropout: share dropped while `training`; 0 by default.
+    """
+
+    def __init__(self, config: ModelConfig, *, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        self.compute_dtype = torch.float32
+        self.dropout = 0.0
+        self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.position_embedding: nn.Embedding | None = None
+        if config.position == "learned":
+            self.position_embedding = nn.Embedding(config.context_length, config.d_model)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layers))
+        self.final_norm = make_norm(config) if config.final_norm else nn.Identity()
+        self.unembedding = Linear(config.d_model, config.vocab_size, bias=config.unembedding_bias)
+        if config.tied_embeddings:
+            self.unembedding.weight = self.token_embedding.weight
+        initialise(self, config, seed=seed)
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers the decoder learns; tied ones count once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.token_embedding.weight.device
+
+    def forward(
+        self,
+        token_ids: Tensor,
+        *,
+        cache: KeyValueCache | None = None,
+        positions: Tensor | None = None,
+        documents: Tensor | None = None,
+    ) -> Tensor:
+        """The logits of the next token at every position.
+
+        Args:
+            token_ids: [B, T] int64.
+            cache: earlier keys and values; the new ones are appended and its length moves on.
+            positions: [B, T] place of each token; None: counted from the cache's length, or from
+                0 within each document.
+            documents: [B, T] whole numbers; tokens see only earlier ones with the same number.
+
+        Returns:
+            logits [B, T, V] in `compute_dtype`.
+
+        Raises:
+            ContextError: more tokens than learned positions or than the cache has room for.
+        """
+        if positions is None:
+            positions = self._positions(token_ids, cache, documents)  # [T] or [B, T]
+        layout = self._layout(token_ids, cache, positions, documents)
+        residual = self._embed(token_ids, positions)  # [B, T, M]
+        residual = F.dropout(residual, layout.dropout)
+        for block in self.blocks:
+            residual = block(residual, layout, self.compute_dtype)
+        if cache is not None:
+            cache.advance(token_ids.shape[1])
+        logits = self.unembedding(self.final_norm(residual).to(self.compute_dtype))  # [B, T, V]
+        if self.config.logit_soft_cap is not None:
+            cap = self.config.logit_soft_cap
+            logits = cap * torch.tanh(logits / cap)
+        return logits  # type: ignore[no-any-return]
+
+    def _positions(
+        self, token_ids: Tensor, cache: KeyValueCache | None, documents: Tensor | None
+    ) -> Tensor:
+        start = 0 if cache is None else cache.length
+        index = torch.arange(start, start + token_ids.shape[1], device=token_ids.device)  # [T]
+        if documents is None or start:
+            return index
+        first = torch.ones_like(documents, dtype=torch.bool)
+        first[:, 1:] = documents[:, 1:] != documents[:, :-1]
+        starts = torch.where(first, index, 0).cummax(dim=1).values  # where each document begins
+        return index - starts  # [B, T]
+
+    def _layout(
+        self,
+        token_ids: Tensor,
+        cache: KeyValueCache | None,
+        positions: Tensor,
+        documents: Tensor | None,
+    ) -> Layout:
+        config, tokens = self.config, token_ids.shape[1]
+        keys, key_documents = tokens, documents
+        if cache is not None:
+            cache.check_room(tokens)
+            keys += cache.length
+            if documents is not None:
+                key_documents = cache.append_documents(documents)
+        kernel = choose_kernel(
+            device=token_ids.device.type,
+            dtype=self.compute_dtype,
+            keys=keys,
+            training=self.training,
+            soft_cap=config.attention_soft_cap,
+        )
+        masks = {
+            window: make_mask(
+                tokens,
+                keys,
+                kernel=kernel,
+                window=window,
+                query_documents=documents,
+                key_documents=key_documents,
+                dtype=self.compute_dtype,
+                device=token_ids.device,
+            )
+            for window in {config.window(layer) for layer in range(config.n_layers)}
+        }
+        turn = rotation(config, positions) if config.position == "rotary" else None
+        dropout = self.dropout if self.training else 0.0
+        return Layout(rotation=turn, kernel=kernel, masks=masks, cache=cache, dropout=dropout)
+
+    def _embed(self, token_ids: Tensor, positions: Tensor) -> Tensor:
+        """The word vectors: embedding plus position, [B, T, M]."""
+        residual = self.token_embedding(token_ids)
+        if self.position_embedding is not None:
+            check_learned(self.config, int(positions.max()) if positions.numel() else 0)
+            residual = residual + self.position_embedding(positions)
+        elif self.config.position == "sinusoidal":
+            place = sinusoidal(positions, width=self.config.d_model)
+            residual = residual + place.to(residual.dtype)
+        return residual  # type: ignore[no-any-return]
