@@ -1,3 +1,64 @@
-"""Nextword: a decoder-only transformer to teach, see through, talk to and put to work."""
+"""Nextword: a decoder-only transformer to teach, see through, talk to and put to work.
+
+    import nextword as nw
+
+    lm = nw.train("my-dialogues.jsonl", out="models/mine", minutes=3)
+    print(lm.reply("what is a query?").text)
+    for verdict in lm.verdicts("what is a query?"):
+        print(verdict.token, "→", verdict.predicted.token, verdict.right)
+
+Importing it is quick: torch is loaded when a name that needs it is first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nextword.api import load, train
+    from nextword.config import ModelConfig, ReplyConfig, TrainingConfig
+    from nextword.errors import NextwordError
+    from nextword.language_model import LanguageModel, Reply
+    from nextword.model.decoder import Decoder
+    from nextword.presets import preset
+    from nextword.text.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Decoder": "nextword.model.decoder",
+    "LanguageModel": "nextword.language_model",
+    "ModelConfig": "nextword.config",
+    "NextwordError": "nextword.errors",
+    "Reply": "nextword.language_model",
+    "ReplyConfig": "nextword.config",
+    "Tokenizer": "nextword.text.tokenizer",
+    "TrainingConfig": "nextword.config",
+    "load": "nextword.api",
+    "preset": "nextword.presets",
+    "train": "nextword.api",
+}
+
+__all__ = [
+    "Decoder",
+    "LanguageModel",
+    "ModelConfig",
+    "NextwordError",
+    "Reply",
+    "ReplyConfig",
+    "Tokenizer",
+    "TrainingConfig",
+    "load",
+    "preset",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its home when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nextword' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -11,6 +11,7 @@
     │   ├── RunBusyError      another process is training in this folder
     │   ├── RunChangedError   data, tokenizer or configuration differ from the run in the folder
     │   └── CheckpointError   a checkpoint is damaged or could not be written
+    ├── StoppedError          training was asked to stop, and saved everything
     ├── LossError             the loss is not a finite number
     └── MissingExtraError     an optional package is needed and not installed
 
@@ -20,10 +21,17 @@ in one line; `--debug` shows the traceback.
 
 import difflib
 from collections.abc import Iterable
+from typing import ClassVar
 
 
 class NextwordError(Exception):
-    """Something a person can mend; the base of every error that Nextword raises on purpose."""
+    """Something a person can mend; the base of every error that Nextword raises on purpose.
+
+    Attributes:
+        exit_code: what the command line leaves with.
+    """
+
+    exit_code: ClassVar[int] = 1
 
 
 class ConfigError(NextwordError, ValueError):
@@ -69,6 +77,12 @@ class RunChangedError(RunError):
 
 class CheckpointError(RunError):
     """A checkpoint is damaged or could not be written."""
+
+
+class StoppedError(NextwordError):
+    """Training was asked to stop, and saved everything; the same command goes on."""
+
+    exit_code: ClassVar[int] = 75  # EX_TEMPFAIL of sysexits: try again
 
 
 class LossError(NextwordError):

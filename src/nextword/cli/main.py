@@ -1,0 +1,156 @@
+"""The command `nextword`: finds its commands, loads only the one that runs, reports errors."""
+
+import importlib
+import io
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from nextword import __version__
+from nextword.cli.common import DEBUG, HELP, debug_option, write_example
+from nextword.errors import NextwordError, unknown
+
+# name: (module:attribute, what it does)
+COMMANDS = {
+    "train": ("nextword.cli.train:train", "Teach a new transformer your text or dialogues."),
+    "look": ("nextword.cli.look:look", "See every number between a prompt and its next token."),
+    "reply": ("nextword.cli.reply:reply", "Let a model answer prompts."),
+    "chat": ("nextword.cli.chat:chat", "Talk with a model, turn by turn."),
+    "evaluate": ("nextword.cli.evaluate:evaluate", "Measure how well a model knows a text."),
+    "doctor": ("nextword.cli.doctor:doctor", "Check this machine: versions, speed, what is amiss."),
+    "try": ("nextword.cli.try_:try_", "Teach a tiny model and talk to it, in about a minute."),
+}
+
+EXAMPLE = """
+nextword train dialogues.jsonl --out models/mine
+nextword reply models/mine "where is the cat?"
+"""
+
+FAILED, BUG, INTERRUPTED = 1, 70, 130  # exit codes; 70 is sysexits' EX_SOFTWARE
+
+# Control characters in a message (a file's name, a line of data) must not steer the terminal.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != 10}
+
+
+class FatalError(Exception):
+    """What ends the program: one line on standard error, and the exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def fatal(error: Exception) -> FatalError:
+    """What to tell a person of `error`."""
+    name, text = type(error).__name__, str(error)
+    if isinstance(error, NextwordError):
+        return FatalError(text, FAILED)
+    if isinstance(error, OSError):
+        where = "" if error.filename is None else f"{error.filename}: "
+        return FatalError(f"{where}{error.strerror or text}", FAILED)
+    if isinstance(error, MemoryError) or "OutOfMemory" in name or "allocate memory" in text:
+        return FatalError("out of memory; a smaller batch, context or model needs less", FAILED)
+    if isinstance(error, ImportError) and not (error.name or "").startswith("nextword"):
+        return FatalError(f"{text}; see what is missing with: nextword doctor", FAILED)
+    what = " ".join(f"{name}: {text}".split())
+    return FatalError(f"this is a bug in Nextword ({what}); --debug shows the traceback", BUG)
+
+
+class Main(click.Group):
+    """The group of commands; it loads a command's module when the command runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands, as the help lists them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a command; None if there is none of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        loaded: click.Command = getattr(importlib.import_module(module), attribute)
+        return loaded
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown one is refused with the nearest match."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(unknown("command", args[0], COMMANDS), ctx)
+        try:
+            return super().resolve_command(ctx, args)
+        except Exception:  # its module does not load, so nobody will read its options
+            ctx.meta[DEBUG] = ctx.meta.get(DEBUG, False) or "--debug" in args
+            raise
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table, loading none."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, what) for name, (_, what) in COMMANDS.items()])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the example below the commands."""
+        write_example(EXAMPLE, formatter)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; whatever goes wrong becomes a FatalError."""
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()  # a closed pipe or a full disk shows itself here, not at exit
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except Exception as error:
+            if ctx.meta.get(DEBUG):
+                traceback.print_exc()
+            raise fatal(error) from error
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run, and leave with the exit code; click's own errors take one line, too."""
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, False, **extra)
+        if isinstance(sys.stdout, io.TextIOWrapper):  # no text may fail to print
+            sys.stdout.reconfigure(errors="backslashreplace")
+        try:
+            code = super().main(args, prog_name, complete_var, False, **extra)
+        except click.Abort:  # Ctrl-C
+            sys.exit(INTERRUPTED)
+        except (FatalError, click.ClickException) as error:
+            click.echo(f"nextword: {message(error)}", err=True)
+            sys.exit(error.exit_code)
+        sys.exit(code if type(code) is int else 0)
+
+
+def message(error: FatalError | click.ClickException) -> str:
+    """An error's text, and where to read how a command is used if it was misused."""
+    text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        text = f"{text} See: {error.ctx.command_path} --help"
+    return text.translate(_CONTROLS)
+
+
+@click.group(
+    "nextword",
+    cls=Main,
+    invoke_without_command=True,
+    context_settings={"help_option_names": HELP},
+    subcommand_metavar="COMMAND [ARGS]...",
+)
+@click.version_option(__version__, prog_name="nextword", message="%(prog)s %(version)s")
+@debug_option
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Nextword: a transformer to teach, see through, talk to and put to work."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())

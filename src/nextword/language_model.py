@@ -1,0 +1,275 @@
+"""A language model: tokenizer, decoder and folder behind one object."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from nextword.config import ModelConfig, ReplyConfig
+from nextword.errors import ContextError, DataError
+from nextword.folder.card import CardFacts, model_card
+from nextword.folder.store import Kind, load_model, save_model
+from nextword.glass.trace import Trace, record
+from nextword.glass.verdicts import Verdicts, make_verdicts
+from nextword.model.decoder import Decoder
+from nextword.reply.engine import FinishReason, Step, fit_prompt, generate
+from nextword.reply.sampling import seeded
+from nextword.reply.text import StopAt
+from nextword.text.dialogue import prompt_ids
+from nextword.text.tokenizer import Tokenizer
+
+Prompt = str | Sequence[str]  # a prompt, or the turns so far: prompt, reply, prompt, …
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reply:
+    """What the model said.
+
+    Attributes:
+        text: without the end token.
+        finish_reason: "stop" (end token or stop string) or "length" (context full, max_tokens).
+        tokens: every token with its probability, the end token included.
+        prompt_tokens: how many tokens were read first.
+        seconds: how long it took.
+    """
+
+    text: str
+    finish_reason: FinishReason
+    tokens: tuple[Step, ...]
+    prompt_tokens: int
+    seconds: float
+
+
+class ReplyStream:
+    """A reply as it is made: iterate over pieces of text; then `result` has the whole."""
+
+    def __init__(self, model: "LanguageModel", ids: list[int], config: ReplyConfig) -> None:
+        self._model = model
+        self._ids = ids
+        self._config = config
+        self._result: Reply | None = None
+
+    @property
+    def result(self) -> Reply:
+        """The whole reply; reads to the end what was not yet read."""
+        if self._result is None:
+            for _ in self:
+                pass
+        assert self._result is not None
+        return self._result
+
+    def __iter__(self) -> Iterator[str]:
+        started = time.perf_counter()
+        tokenizer, config = self._model.tokenizer, self._config
+        decoding, stop_at = tokenizer.stream(), StopAt(config.stop)
+        steps: list[Step] = []
+        pieces: list[str] = []
+        reason: FinishReason = "length"
+        source = generate(
+            self._model.decoder,
+            self._ids,
+            config,
+            end_ids=tokenizer.end_ids,
+            generator=seeded(config.seed),
+        )
+        stopped = False
+        for step in source:
+            steps.append(step)
+            reason = step.finish_reason or reason
+            if step.token_id in tokenizer.end_ids:
+                break
+            piece, stopped = stop_at.push(decoding.push(step.token_id))
+            if piece:
+                pieces.append(piece)
+                yield piece
+            if stopped:
+                reason = "stop"
+                break
+        if not stopped:
+            rest, stopped = stop_at.push(decoding.finish())
+            rest += "" if stopped else stop_at.finish()
+            if rest:
+                pieces.append(rest)
+                yield rest
+        self._result = Reply(
+            text="".join(pieces),
+            finish_reason="stop" if stopped else reason,
+            tokens=tuple(steps),
+            prompt_tokens=len(self._ids),
+            seconds=time.perf_counter() - started,
+        )
+
+
+class LanguageModel:
+    """A decoder with its tokenizer.
+
+    Attributes:
+        decoder, tokenizer: the two.
+        kind: "dialogue" where it learned to reply, "text" where it learned to go on with a text.
+        folder: where it was read from or saved to; None for one that is only in memory.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        tokenizer: Tokenizer,
+        *,
+        kind: Kind = "dialogue",
+        folder: Path | None = None,
+        chat_template: str | None = None,
+    ) -> None:
+        self.decoder = decoder.eval()
+        self.tokenizer = tokenizer
+        self.kind: Kind = kind
+        self.folder = folder
+        self.chat_template = chat_template
+
+    @property
+    def config(self) -> ModelConfig:
+        """The decoder's."""
+        return self.decoder.config
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str = "cpu") -> "LanguageModel":
+        """Open a model's folder.
+
+        Raises:
+            FolderError: it is none, is damaged, or of an unknown family.
+        """
+        loaded = load_model(Path(folder), device=device)
+        return cls(
+            loaded.decoder,
+            loaded.tokenizer,
+            kind=loaded.kind,
+            folder=loaded.folder,
+            chat_template=loaded.chat_template,
+        )
+
+    def save(self, folder: str | Path, *, replace: bool = False) -> None:
+        """Write the model's folder, whole or not at all.
+
+        Args:
+            folder: a new one, or with `replace` a model's.
+
+        Raises:
+            FolderError: the folder holds something else.
+        """
+        folder = Path(folder)
+        card = model_card(
+            CardFacts(
+                name=folder.name,
+                config=self.config,
+                n_parameters=self.decoder.n_parameters,
+                kind=self.kind,
+                tokenizer=self.tokenizer.kind,
+            )
+        )
+        save_model(
+            folder,
+            self.decoder,
+            self.tokenizer,
+            kind=self.kind,
+            card=card,
+            replace=replace,
+            chat_template=self.chat_template,
+        )
+        self.folder = folder
+
+    def ids(self, prompt: Prompt, *, dialogue: bool | None = None) -> list[int]:
+        """The tokens that the model reads for a prompt.
+
+        Args:
+            prompt: one prompt, or the turns so far.
+            dialogue: True puts the end token after every turn; False reads the text as it is;
+                None does what the model learned. An empty text is read as its end token, after
+                which every text of the training data began.
+
+        Raises:
+            DataError: several turns without dialogue.
+        """
+        as_dialogue = self.kind == "dialogue" if dialogue is None else dialogue
+        turns = [prompt] if isinstance(prompt, str) else list(prompt)
+        if as_dialogue:
+            return prompt_ids(turns, self.tokenizer)
+        if len(turns) != 1:
+            raise DataError(f"{len(turns)} turns are given to go on with; a text is one")
+        return self.tokenizer.encode(turns[0]) or [self.tokenizer.end_id]
+
+    def stream(
+        self,
+        prompt: Prompt,
+        *,
+        config: ReplyConfig | None = None,
+        dialogue: bool | None = None,
+        truncate_left: bool = False,
+    ) -> ReplyStream:
+        """Reply piece by piece; arguments and errors as `reply`."""
+        ids = self.ids(prompt, dialogue=dialogue)
+        ids = fit_prompt(ids, self.config, truncate_left=truncate_left)
+        return ReplyStream(self, ids, config or ReplyConfig())
+
+    def reply(
+        self,
+        prompt: Prompt,
+        *,
+        config: ReplyConfig | None = None,
+        dialogue: bool | None = None,
+        truncate_left: bool = False,
+    ) -> Reply:
+        """Run over the prompt and its end token, then take next tokens until the end token.
+
+        Args:
+            prompt: one prompt, or the turns so far: prompt, reply, prompt, …
+            config: how tokens are chosen; the most probable by default.
+            dialogue: see `ids`.
+            truncate_left: drop the oldest tokens of a prompt that is too long.
+
+        Raises:
+            ContextError: the prompt leaves no room for a reply.
+        """
+        return self.stream(
+            prompt, config=config, dialogue=dialogue, truncate_left=truncate_left
+        ).result
+
+    @torch.inference_mode()
+    def verdicts(self, text: Prompt, *, dialogue: bool | None = None) -> Verdicts:
+        """For every position: the predicted next token, the actual one, right or wrong.
+
+        Args:
+            text: a text, a prompt, or prompt and reply (and so on); see `ids`.
+            dialogue: see `ids`.
+
+        Raises:
+            ContextError: the text is longer than the context.
+        """
+        ids = self.ids(text, dialogue=dialogue)
+        self._check_length(ids)
+        logits = self.decoder(torch.tensor([ids], device=self.decoder.device))[0]
+        return make_verdicts(logits, ids, self.tokenizer)
+
+    def trace(
+        self, text: Prompt, *, keep: Sequence[str] = ("*",), dialogue: bool | None = None
+    ) -> Trace:
+        """Every value of the forward over a text, by name (`nextword.glass.points`).
+
+        Args:
+            text, dialogue: as for `verdicts`.
+            keep: names of the points to keep, `*` for any part.
+
+        Raises:
+            ContextError: the text is longer than the context.
+            ConfigError: a name that this model has no point for.
+        """
+        ids = self.ids(text, dialogue=dialogue)
+        self._check_length(ids)
+        token_ids = torch.tensor(ids, device=self.decoder.device)
+        return record(self.decoder, token_ids, keep=keep)
+
+    def _check_length(self, ids: Sequence[int]) -> None:
+        if len(ids) > self.config.context_length:
+            raise ContextError(
+                f"the text has {len(ids)} tokens, and this model's context holds "
+                f"{self.config.context_length}; shorten it"
+            )

@@ -1,0 +1,144 @@
+"""From files to samples: tokenizer, shards, what is held out, and how long a sequence is."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nextword.config import Learn
+from nextword.errors import DataError, TokenizerError
+from nextword.learn.request import TrainRequest
+from nextword.text.corpus import Corpus, open_corpus
+from nextword.text.dialogue import Dialogue
+from nextword.text.learn_tokenizer import KINDS
+from nextword.text.parts import Part, split, whole
+from nextword.text.samples import Rows, Samples, Windows
+from nextword.text.shards import Shards, prepare
+from nextword.text.tokenizer import Tokenizer
+
+TEXT_CONTEXT = 256  # tokens of a sequence of plain text, unless asked otherwise
+LEAST_CONTEXT = 16  # the shortest that is chosen for a small text
+DIALOGUE_CONTEXTS = (64, 1024)  # the bounds within which it follows the dialogues' lengths
+FITTING_SHARE = 0.995  # of the dialogues that the context should hold whole
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data ready to be learned from.
+
+    Attributes:
+        tokenizer, shards: how the text became tokens, and the tokens.
+        train, held_out: shards and part to learn from, and to be judged by (None: nothing).
+        context: tokens of a sequence.
+    """
+
+    tokenizer: Tokenizer
+    shards: Shards
+    train: Part
+    held_out: tuple[Shards, Part] | None
+    context: int
+
+    @property
+    def is_dialogue(self) -> bool:
+        """Whether the model learns to reply, or to continue a text."""
+        return self.shards.is_dialogue
+
+    def samples(self, *, seed: int, learn: Learn) -> Samples:
+        """The stream of samples to learn from."""
+        return make_samples(self.shards, self.train, context=self.context, seed=seed, learn=learn)
+
+    def held_out_samples(self, *, learn: Learn) -> Samples | None:
+        """What to be judged by."""
+        if self.held_out is None:
+            return None
+        shards, part = self.held_out
+        return make_samples(shards, part, context=self.context, seed=0, learn=learn)
+
+
+def make_samples(
+    shards: Shards, part: Part, *, context: int, seed: int, learn: Learn = "everything"
+) -> Samples:
+    """Rows of packed documents for dialogues, windows for plain text."""
+    kind = Rows if shards.is_dialogue else Windows
+    return kind(shards, context_length=context, seed=seed, part=part, learn=learn)
+
+
+def find_tokenizer(request: TrainRequest, corpus: Corpus) -> Tokenizer:
+    """Read the tokenizer that was asked for, or learn one from the corpus.
+
+    Raises:
+        TokenizerError: neither a kind nor a folder with a tokenizer.
+    """
+    for kind in KINDS:
+        if request.tokenizer == kind:
+            return Tokenizer.learn(_texts(corpus), kind=kind, vocab_size=request.vocab_size)
+    folder = Path(request.tokenizer)
+    if not folder.is_dir():
+        allowed = f"{', '.join(KINDS)}, or a folder with a tokenizer.json"
+        raise TokenizerError(f"the tokenizer {request.tokenizer!r} is not one of {allowed}")
+    return Tokenizer.read(folder)
+
+
+def prepare_data(
+    request: TrainRequest,
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    folder: Path,
+    *,
+    warn: Callable[[str], None],
+    progress: Progress | None = None,
+) -> Prepared:
+    """Tokenise into `folder` (once), set a part aside, and settle the context.
+
+    Raises:
+        DataError: too little text, or broken data.
+    """
+    shards = prepare(corpus, tokenizer, folder / "data", progress=progress)
+    seed = int(request.training.get("seed", 0))
+    if isinstance(request.held_out, str):
+        other = open_corpus([request.held_out], skip_bad=request.skip_bad, warn=warn)
+        judged = prepare(other, tokenizer, folder / "held-out", progress=progress)
+        if judged.is_dialogue != shards.is_dialogue:
+            raise DataError(
+                f"the data are {_kind(shards)} and the held-out data {request.held_out} are "
+                f"{_kind(judged)}; both must be of one kind"
+            )
+        context = request.context or default_context(shards, min(shards.n_tokens, judged.n_tokens))
+        return Prepared(tokenizer, shards, whole(shards), (judged, whole(judged)), context)
+    shortest = int(shards.n_tokens * min(request.held_out or 1.0, 1.0))
+    context = request.context or default_context(shards, shortest)
+    train, rest = split(shards, share=request.held_out, seed=seed, context_length=context)
+    return Prepared(tokenizer, shards, train, None if rest is None else (shards, rest), context)
+
+
+def default_context(shards: Shards, shortest: int) -> int:
+    """How long a sequence is when nobody says: a power of two that suits the data.
+
+    Dialogues: the shortest that holds nearly all of them whole. Plain text: TEXT_CONTEXT, or less
+    where the smaller part, of about `shortest` tokens, has less.
+    """
+    if shards.is_dialogue:
+        lengths = np.diff(shards.document_starts.astype(np.int64))
+        low, high = DIALOGUE_CONTEXTS
+        needed = float(np.quantile(lengths, FITTING_SHARE))
+        return int(min(max(1 << max(int(needed) - 1, 0).bit_length(), low), high))
+    context = TEXT_CONTEXT
+    while context > LEAST_CONTEXT and shortest < 2 * context:
+        context //= 2
+    return context
+
+
+def _texts(corpus: Corpus) -> Iterator[str]:
+    """Every piece of text, for a tokenizer to learn from."""
+    for piece in corpus.pieces():
+        if isinstance(piece.document, Dialogue):
+            yield from piece.document.turns
+        else:
+            yield piece.document.text
+
+
+def _kind(shards: Shards) -> str:
+    return "dialogues" if shards.is_dialogue else "plain text"

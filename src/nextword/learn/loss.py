@@ -1,0 +1,18 @@
+"""How wrong the next words were: cross-entropy at every position that has a next word."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+NO_LOSS = -1  # the target of a position that has no next word to learn
+
+
+def loss_sum(logits: Tensor, targets: Tensor) -> Tensor:
+    """The sum over positions of -log p(next token), in nats, worked out in float32.
+
+    Args:
+        logits: [B, T, V].
+        targets: [B, T] int64; `NO_LOSS` leaves a position out.
+    """
+    return F.cross_entropy(
+        logits.flatten(0, 1).float(), targets.flatten(), ignore_index=NO_LOSS, reduction="sum"
+    )

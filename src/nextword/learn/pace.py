@@ -1,0 +1,77 @@
+"""How fast a run goes, and how many steps it will take: fixed, or as many as its time allows."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+REVIEWS = (0.1, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9)  # shares of the time at which steps are re-planned
+MEMORY = 0.95  # of the running mean of seconds per step
+
+
+class Pace:
+    """Counts steps and seconds, and keeps a run within its time.
+
+    With a deadline, the number of steps is corrected at a few points of the run, from the speed
+    so far; each correction is part of the next checkpoint. Without one, it never changes.
+
+    Args:
+        steps: how many steps are planned.
+        deadline: on the clock, when training should end; None: the steps are fixed.
+        reserve: seconds to keep free before the deadline, for the final evaluation and saving.
+        clock: seconds, never going back.
+    """
+
+    def __init__(
+        self,
+        steps: int,
+        *,
+        deadline: float | None = None,
+        reserve: float = 0.0,
+        clock: Any = time.monotonic,
+    ) -> None:
+        self.steps = steps
+        self.seconds = 0.0  # spent in steps, earlier sittings included
+        self.seconds_per_step = 0.0
+        self._clock = clock
+        self._began = clock()
+        self._deadline = None if deadline is None else deadline - reserve
+        self._first_step: int | None = None
+        self._reviewed = 0
+
+    def count(self, seconds: float, step: int) -> None:
+        """Note that a step took `seconds` and that `step` of them are done."""
+        self.seconds += seconds
+        mean = self.seconds_per_step
+        self.seconds_per_step = mean * MEMORY + seconds * (1 - MEMORY) if mean else seconds
+        if self._first_step is None:
+            self._first_step = step
+            self._began_counting = self._clock()
+        elif self._deadline is not None:
+            self._review(step, self._deadline)
+
+    def seconds_left(self, step: int) -> float:
+        """How long the steps that are left will take."""
+        return (self.steps - step) * self.seconds_per_step
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"steps": self.steps, "seconds": self.seconds}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self.steps, self.seconds = int(state["steps"]), float(state["seconds"])
+
+    def _review(self, step: int, deadline: float) -> None:
+        """At the review points, plan as many steps as the time left allows."""
+        now, first = self._clock(), self._first_step
+        assert first is not None
+        if now < deadline:
+            share = (now - self._began) / (deadline - self._began)
+            passed = sum(share >= review for review in REVIEWS)
+            if passed == self._reviewed:
+                return
+            self._reviewed = passed
+        # seconds of everything, evaluations and checkpoints included, per step of this sitting
+        each = (now - self._began_counting) / max(step - first, 1)
+        left = int(max(deadline - now, 0.0) / each) if each else 0
+        self.steps = step + max(left, 0)

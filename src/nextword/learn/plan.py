@@ -1,0 +1,169 @@
+"""The plan of a run: which model, how many steps, for this data, on this machine."""
+
+import dataclasses
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from nextword.config import ModelConfig, TrainingConfig, config_from
+from nextword.learn.data import Prepared
+from nextword.learn.evaluate import to_tensors
+from nextword.learn.loss import loss_sum
+from nextword.learn.optimizer import Optimizer
+from nextword.learn.request import TrainRequest
+from nextword.machine import pick_device, pick_precision
+from nextword.model.decoder import Decoder
+from nextword.presets import DEFAULT_DEPTH, preset
+
+BATCH_TOKENS = 4096  # tokens of a batch, unless asked otherwise
+BATCHES_PER_EPOCH = 8  # small data is not taken in larger bites than this
+TOKENS_PER_WEIGHT = 4.0  # of the blocks; a larger model would not see enough in the time
+DEPTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
+MEASURED_SECONDS = 1.0  # for each depth tried
+RESERVE_SHARE = 0.02  # of the time, kept for the last evaluation and for saving
+MARGIN_SECONDS = 1.5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A resolved run.
+
+    Attributes:
+        model, training: every setting.
+        deadline: seconds after the start at which everything should be done; None: no limit.
+        why: what was chosen and on what grounds, for people.
+    """
+
+    model: ModelConfig
+    training: TrainingConfig
+    deadline: float | None
+    why: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as plain JSON, to be kept with the run."""
+        return {
+            "model": dataclasses.asdict(self.model),
+            "training": dataclasses.asdict(self.training),
+            "deadline": self.deadline,
+            "why": list(self.why),
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Plan":
+        """The plan that `as_json` gave."""
+        return cls(
+            model=config_from(ModelConfig, values["model"]),
+            training=config_from(TrainingConfig, values["training"]),
+            deadline=values["deadline"],
+            why=tuple(values["why"]),
+        )
+
+
+def make_plan(request: TrainRequest, data: Prepared, *, started: float) -> Plan:
+    """Settle what was left open.
+
+    Args:
+        request: what was asked for.
+        data: the prepared data.
+        started: `time.monotonic()` when the run began, against which minutes count.
+
+    Raises:
+        ConfigError: settings that do not fit together.
+    """
+    batch = int(request.training.get("batch_size", 0)) or default_batch(data)
+    settings = dict(request.training) | {"batch_size": batch}
+    minutes = request.timed_minutes
+    if minutes is None:
+        steps = request.steps or math.ceil((request.tokens or 0) / (batch * data.context))
+        training = config_from(TrainingConfig, settings | {"steps": steps})
+        return Plan(model_at(request, data, depth_of(request)), training, None, ())
+    seconds = minutes * 60
+    trial = config_from(TrainingConfig, settings | {"steps": 1})
+    model, speed = _choose(request, data, trial, seconds=seconds)
+    left = max(seconds * (1 - RESERVE_SHARE) - (time.monotonic() - started), 1.0)
+    tokens = batch * data.context
+    training = config_from(TrainingConfig, settings | {"steps": max(int(left * speed / tokens), 1)})
+    why = (
+        f"{minutes:g} minutes at {speed:,.0f} tokens/s: {training.steps:,} steps of {tokens:,} "
+        f"tokens, depth {model.n_layers if request.preset != 'seed' else 1}, width {model.d_model}",
+    )
+    return Plan(model, training, seconds, why)
+
+
+def default_batch(data: Prepared) -> int:
+    """Sequences per step: BATCH_TOKENS tokens, less for small data."""
+    samples = data.samples(seed=0, learn="everything").n_samples(0)
+    return max(1, min(BATCH_TOKENS // data.context, samples // BATCHES_PER_EPOCH))
+
+
+def depth_of(request: TrainRequest) -> int:
+    """The depth asked for, or the default."""
+    return DEFAULT_DEPTH if request.depth is None else request.depth
+
+
+def model_at(request: TrainRequest, data: Prepared, depth: int) -> ModelConfig:
+    """The request's model at a depth."""
+    return preset(
+        request.preset,
+        vocab_size=data.tokenizer.vocab_size,
+        context_length=data.context,
+        depth=depth,
+        **request.model,
+    )
+
+
+def _choose(
+    request: TrainRequest, data: Prepared, training: TrainingConfig, *, seconds: float
+) -> tuple[ModelConfig, float]:
+    """The model for the time, and its measured speed in tokens per second.
+
+    The largest depth at which every weight of the blocks still gets TOKENS_PER_WEIGHT tokens to
+    learn from; measured on this machine from the smallest depth up. A depth that was asked for is
+    only measured.
+    """
+    sized = {"d_model", "n_layers"} & request.model.keys()
+    if request.depth is not None or sized:
+        model = model_at(request, data, depth_of(request))
+        return model, _speed(model, data, training)
+    best: tuple[ModelConfig, float] | None = None
+    for depth in DEPTHS:
+        model = model_at(request, data, depth)
+        speed = _speed(model, data, training)
+        if best is not None and speed * seconds < TOKENS_PER_WEIGHT * block_weights(model):
+            break
+        best = model, speed
+    assert best is not None
+    return best
+
+
+def block_weights(model: ModelConfig) -> int:
+    """How many weights the blocks have, embeddings and unembedding apart."""
+    with torch.device("meta"):
+        decoder = Decoder(model)
+    return sum(parameter.numel() for parameter in decoder.blocks.parameters())
+
+
+def _speed(model: ModelConfig, data: Prepared, training: TrainingConfig) -> float:
+    """Tokens per second of whole training steps, the median over about MEASURED_SECONDS."""
+    device = pick_device(training.device)
+    decoder = Decoder(model).to(device)
+    decoder.compute_dtype = pick_precision(training.precision, device)
+    optimizer = Optimizer(decoder, training)
+    samples = data.samples(seed=1, learn=training.learn)
+    times: list[float] = []
+    end = time.perf_counter() + MEASURED_SECONDS
+    while len(times) < 3 or time.perf_counter() < end:
+        start = time.perf_counter()
+        batch = samples.batch(len(times) * training.batch_size, training.batch_size)
+        tokens, targets, documents = to_tensors(batch, device)
+        optimizer.forget_gradients()
+        loss = loss_sum(decoder(tokens, documents=documents), targets) / targets.numel()
+        loss.backward()  # type: ignore[no-untyped-call]
+        loss.item()
+        optimizer.step(1e-6)
+        times.append(time.perf_counter() - start)
+    middle = sorted(times[1:])[(len(times) - 1) // 2]
+    return training.batch_size * data.context / middle

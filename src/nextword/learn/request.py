@@ -1,0 +1,80 @@
+"""What a person asks for when they train: data, folder, model, budget."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nextword.config import ModelConfig, TrainingConfig
+from nextword.errors import ConfigError, unknown
+
+DEFAULT_MINUTES = 5.0
+BUDGETS = ("steps", "tokens", "minutes")
+RESERVED = {"vocab_size": "the tokenizer's", "context_length": "--context"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """One training, from data to a model's folder.
+
+    Attributes:
+        data: files, folders, `-`, or names of bundled data.
+        out: the model's folder.
+        preset, depth, context: the model; None leaves the choice to the plan.
+        model: settings of ModelConfig in place of the preset's.
+        training: settings of TrainingConfig in place of the defaults.
+        steps, tokens, minutes: the budget; one of them, or DEFAULT_MINUTES.
+        tokenizer: "bpe", "words", "characters", or a folder that has one.
+        vocab_size: of a tokenizer to be learned; None: by the amount of text.
+        held_out: the share of the data to judge by, or a file or folder with other data for it.
+        skip_bad: pass over broken lines.
+    """
+
+    data: tuple[str, ...]
+    out: Path
+    preset: str = "qwen3"
+    depth: int | None = None
+    context: int | None = None
+    model: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    steps: int | None = None
+    tokens: int | None = None
+    minutes: float | None = None
+    tokenizer: str = "bpe"
+    vocab_size: int | None = None
+    held_out: float | str = 0.1
+    skip_bad: bool = False
+
+    def __post_init__(self) -> None:
+        given = [name for name in BUDGETS if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ConfigError(f"{' and '.join(given)} are given; a run has one budget of the three")
+        for name in given:
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
+        _check_keys(self.model, ModelConfig, skip=RESERVED)
+        _check_keys(self.training, TrainingConfig, skip={"steps": "--steps"})
+
+    @property
+    def timed_minutes(self) -> float | None:
+        """The minutes to train for; None when steps or tokens are the budget."""
+        if self.steps is None and self.tokens is None:
+            return DEFAULT_MINUTES if self.minutes is None else self.minutes
+        return None
+
+    def settings(self) -> dict[str, Any]:
+        """What another start must agree with to go on with the same run: all but the places."""
+        values = dataclasses.asdict(self)
+        del values["out"], values["data"]
+        return values
+
+
+def _check_keys(values: Mapping[str, Any], cls: type, *, skip: Mapping[str, str]) -> None:
+    """Refuse unknown settings, and those that have a place of their own."""
+    allowed = [item.name for item in dataclasses.fields(cls) if item.name not in skip]
+    for key in values:
+        if key in skip:
+            raise ConfigError(f"{key} cannot be set here; it follows from {skip[key]}")
+        if key not in allowed:
+            raise ConfigError(unknown(f"setting in {cls.__name__}", key, allowed))

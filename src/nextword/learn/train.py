@@ -1,0 +1,362 @@
+"""One training, from data to a model's folder: prepare, plan, learn, judge, save."""
+
+import contextlib
+import dataclasses
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import nextword
+from nextword.config import ReplyConfig
+from nextword.errors import FolderError, RunChangedError
+from nextword.files import read_json, write_json, write_whole
+from nextword.folder.card import CardFacts, model_card
+from nextword.folder.store import save_model
+from nextword.learn.data import Prepared, find_tokenizer, prepare_data
+from nextword.learn.evaluate import ReplyScores, prompts_and_replies, score_replies
+from nextword.learn.pace import Pace
+from nextword.learn.picture import Series, curves_svg
+from nextword.learn.plan import MARGIN_SECONDS, RESERVE_SHARE, Plan, make_plan
+from nextword.learn.progress import Quiet, Reporter
+from nextword.learn.request import TrainRequest
+from nextword.learn.run import Run
+from nextword.learn.scores import Scores
+from nextword.learn.trainer import Trainer
+from nextword.machine import (
+    cores,
+    matrix_peak,
+    pick_device,
+    pick_precision,
+    processor_name,
+)
+from nextword.model.decoder import Decoder
+from nextword.reply.engine import generate
+from nextword.text.corpus import Corpus, open_corpus
+from nextword.text.tokenizer import Tokenizer
+
+REPLIES_JUDGED = 200  # prompts at the end of a run, of what is held out (or of the data)
+SAMPLE_TOKENS = 40
+SAMPLE_START = 16  # tokens of a text that a sample goes on with
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a finished run left.
+
+    Attributes:
+        folder: the model's.
+        steps, seconds: how long it learned.
+        scores: on what was held out; None where nothing was.
+        replies: how its replies compare; None for plain text.
+        already: whether the run had been finished before.
+    """
+
+    folder: Path
+    steps: int
+    seconds: float
+    scores: Scores | None
+    replies: ReplyScores | None
+    already: bool = False
+
+    def lines(self) -> list[str]:
+        """The result in a few plain lines."""
+        lines = []
+        if self.scores is not None:
+            bits = self.scores.bits_per_byte
+            lines.append(
+                f"held-out loss {self.scores.loss:.4f}"
+                + ("" if bits is None else f", bits per byte {bits:.4f}")
+                + f", next word right {self.scores.top1:.1%}, in top 5 {self.scores.top5:.1%}"
+            )
+        if self.replies is not None:
+            lines.append(
+                f"of {self.replies.n_replies} replies {self.replies.exact:.1%} are word for word "
+                f"the data's, {self.replies.stopped:.1%} ended by the end token"
+            )
+        lines.append(f"model saved in {self.folder}")
+        return lines
+
+
+def train(
+    request: TrainRequest,
+    *,
+    reporter: Reporter | None = None,
+    fresh: bool = False,
+    started: float | None = None,
+) -> Trained:
+    """Train a model from data and leave its folder; go on with a run that was interrupted.
+
+    Args:
+        request: what to train.
+        reporter: is told how it goes; None: nobody.
+        fresh: start over where the folder holds an earlier run.
+        started: `time.monotonic()` when the program began; minutes count from there.
+
+    Raises:
+        NextwordError: see `nextword.errors`; StoppedError when it was asked to stop.
+    """
+    reporter = Quiet() if reporter is None else reporter
+    started = time.monotonic() if started is None else started
+    corpus = open_corpus(request.data, skip_bad=request.skip_bad, warn=reporter.note)
+    with (
+        contextlib.closing(reporter),
+        _threads(int(request.training.get("threads", 0))),
+        Run.open(request.out, _settings(request, corpus), fresh=fresh, warn=reporter.note) as run,
+    ):
+        if run.finished:
+            return _earlier(run)
+        return _Training(request, corpus, run, reporter, started).work()
+
+
+@dataclass
+class _Training:
+    """The steps of one training, in order; each takes up what an earlier sitting left."""
+
+    request: TrainRequest
+    corpus: Corpus
+    run: Run
+    reporter: Reporter
+    started: float
+
+    def work(self) -> Trained:
+        data = self._prepare()
+        plan = self._plan(data)
+        trainer = self._trainer(data, plan)
+        trainer.reporter.start("Training", self._facts(data, plan, trainer))
+        if trainer.resume():
+            self.reporter.note(f"going on from step {trainer.step}")
+        trainer.fit()
+        return self._finish(data, plan, trainer)
+
+    @property
+    def _folder(self) -> Path:
+        return self.run.folder / "training"
+
+    def _prepare(self) -> Prepared:
+        """Tokenizer and shards; an interrupted run finds its tokenizer in its folder."""
+        kept = self._folder / "plan.json"
+        if kept.exists():
+            tokenizer = Tokenizer.read(self.run.folder)
+            was = read_json(kept)["tokenizer"]
+            if tokenizer.fingerprint != was:
+                raise RunChangedError(
+                    f"the tokenizer in {self.run.folder} is not the one that this run began with "
+                    f"(fingerprint {tokenizer.fingerprint[:12]}, was {was[:12]}). Put the old "
+                    "tokenizer.json back, or start over with --fresh"
+                )
+        else:
+            tokenizer = find_tokenizer(self.request, self.corpus)
+            tokenizer.write(self.run.folder)
+        return prepare_data(
+            self.request, self.corpus, tokenizer, self._folder, warn=self.reporter.note
+        )
+
+    def _plan(self, data: Prepared) -> Plan:
+        """The plan of an interrupted run, or a new one."""
+        kept = self._folder / "plan.json"
+        if kept.exists():
+            return Plan.from_json(read_json(kept)["plan"])
+        plan = make_plan(self.request, data, started=self.started)
+        write_json(kept, {"plan": plan.as_json(), "tokenizer": data.tokenizer.fingerprint})
+        return plan
+
+    def _trainer(self, data: Prepared, plan: Plan) -> Trainer:
+        config = plan.training
+        device = pick_device(config.device)
+        decoder = Decoder(plan.model, seed=config.seed).to(device)
+        decoder.compute_dtype = pick_precision(config.precision, device)
+        trainer = Trainer(
+            decoder=decoder,
+            training=config,
+            samples=data.samples(seed=config.seed, learn=config.learn),
+            held_out=data.held_out_samples(learn=config.learn),
+            run=self.run,
+            reporter=self.reporter,
+            pace=self._pace(plan),
+            byte_lengths=np.array(data.tokenizer.byte_lengths()),
+            peak=matrix_peak(device, decoder.compute_dtype),
+        )
+        trainer.show_sample = self._speaker(data, decoder)
+        return trainer
+
+    def _pace(self, plan: Plan) -> Pace:
+        if plan.deadline is None:
+            return Pace(plan.training.steps)
+        reserve = plan.deadline * RESERVE_SHARE + MARGIN_SECONDS
+        return Pace(plan.training.steps, deadline=self.started + plan.deadline, reserve=reserve)
+
+    def _speaker(self, data: Prepared, decoder: Decoder) -> Callable[[int], None]:
+        """Lets the model reply to a prompt of the data, or go on with a text."""
+        shards, part = data.held_out or (data.shards, data.train)
+        tokenizer = data.tokenizer
+        start, stop = part.spans[0].tolist()
+        if data.is_dialogue:
+            prompt = prompts_and_replies(shards, part, limit=1)[0][0]
+        else:
+            prompt = shards.tokens(start, min(stop, start + SAMPLE_START)).tolist()
+        prompt = prompt[-(decoder.config.context_length - 1) :]
+
+        def speak(step: int) -> None:
+            config = ReplyConfig(max_tokens=SAMPLE_TOKENS)
+            steps = generate(decoder, prompt, config, end_ids=tokenizer.end_ids)
+            reply = tokenizer.decode([made.token_id for made in steps])
+            self.reporter.sample(step, tokenizer.decode(prompt), reply)
+
+        return speak
+
+    def _facts(self, data: Prepared, plan: Plan, trainer: Trainer) -> list[tuple[str, str]]:
+        """What is printed first: data, model, training, machine."""
+        model, config, decoder = plan.model, plan.training, trainer.decoder
+        shards = data.shards
+        held = "none" if data.held_out is None else f"{data.held_out[1].n_tokens:,} tokens"
+        budget = plan.why or (f"{config.steps:,} steps",)
+        return [
+            *(("data", line) for line in self.corpus.describe()),
+            ("", f"{shards.n_documents:,} documents, {shards.n_tokens:,} tokens; held out: {held}"),
+            ("tokenizer", f"{data.tokenizer.kind}, {data.tokenizer.vocab_size:,} tokens"),
+            (
+                "model",
+                f"{self.request.preset}: {model.n_layers} × {model.d_model}, {model.n_heads} heads,"
+                f" context {model.context_length}, {decoder.n_parameters:,} parameters",
+            ),
+            ("budget", "; ".join(budget)),
+            (
+                "batch",
+                f"{config.batch_size} × {model.context_length} tokens, {config.optimizer}, "
+                f"learn {config.learn}",
+            ),
+            ("machine", self._machine(decoder)),
+        ]
+
+    def _machine(self, decoder: Decoder) -> str:
+        precision = str(decoder.compute_dtype).removeprefix("torch.")
+        if decoder.device.type == "cuda":
+            return f"{torch.cuda.get_device_name(decoder.device)}, {precision}"
+        return f"{processor_name()}, {torch.get_num_threads()} threads, {precision}"
+
+    def _finish(self, data: Prepared, plan: Plan, trainer: Trainer) -> Trained:
+        """Judge, draw the curves, write card and model, mark the run finished."""
+        scores = trainer.final_scores()
+        replies = None
+        if data.is_dialogue:
+            shards, part = data.held_out or (data.shards, data.train)
+            pairs = prompts_and_replies(shards, part, limit=REPLIES_JUDGED)
+            replies = score_replies(trainer.decoder, data.tokenizer, pairs)
+        write_whole(self._folder / "curves.svg", self._curves())
+        trained = Trained(
+            folder=self.run.folder,
+            steps=trainer.step,
+            seconds=trainer.pace.seconds,
+            scores=scores,
+            replies=replies,
+        )
+        save_model(
+            self.run.folder,
+            trainer.decoder,
+            data.tokenizer,
+            kind="dialogue" if data.is_dialogue else "text",
+            card=model_card(self._card(data, plan, trainer, trained)),
+            replace=True,
+        )
+        self.run.mark_finished(
+            {
+                "steps": trained.steps,
+                "seconds": trained.seconds,
+                "scores": None if scores is None else dataclasses.asdict(scores),
+                "replies": None if replies is None else dataclasses.asdict(replies),
+            }
+        )
+        self.reporter.finish(trained.lines())
+        return trained
+
+    def _curves(self) -> str:
+        metrics = self.run.metrics()
+        kinds = {"training": "loss", "held-out": "held_out_loss"}
+        series = [
+            Series(
+                name,
+                [(line["step"], line[key]) for line in metrics if line.get(key) is not None],
+                noisy=key == "loss",
+            )
+            for name, key in kinds.items()
+        ]
+        return curves_svg(
+            series, title=self.run.folder.name, x_label="step", y_label="loss, nats per token"
+        )
+
+    def _card(self, data: Prepared, plan: Plan, trainer: Trainer, trained: Trained) -> CardFacts:
+        facts = CardFacts(
+            name=self.run.folder.resolve().name,
+            kind="dialogue" if data.is_dialogue else "text",
+            config=plan.model,
+            n_parameters=trainer.decoder.n_parameters,
+            tokenizer=data.tokenizer.kind,
+            sources=tuple(self.corpus.describe()),
+            n_documents=data.train.n_documents,
+            n_tokens=data.train.n_tokens,
+            learned=plan.training.learn,
+            steps=trained.steps,
+            tokens_per_step=plan.training.batch_size * plan.model.context_length,
+            optimizer=plan.training.optimizer,
+            precision=str(trainer.decoder.compute_dtype).removeprefix("torch."),
+            seconds=trained.seconds,
+            machine=self._machine(trainer.decoder),
+            has_curves=True,
+            nextword=nextword.__version__,
+        )
+        measured: dict[str, Any] = {}
+        if trained.scores is not None:
+            measured |= dataclasses.asdict(trained.scores)
+            measured["n_held_out_tokens"] = measured.pop("n_tokens")
+        if trained.replies is not None:
+            replies = trained.replies
+            measured |= {"exact_replies": replies.exact, "stop_rate": replies.stopped}
+            measured["n_asked"] = replies.n_replies
+        return dataclasses.replace(facts, **measured)
+
+
+def _settings(request: TrainRequest, corpus: Corpus) -> dict[str, Any]:
+    """What identifies a run: the request, the data's content, the tokenizer that was given."""
+    settings = request.settings()
+    with contextlib.suppress(FolderError):
+        if Path(request.tokenizer).is_dir():
+            settings["tokenizer"] = Tokenizer.read(Path(request.tokenizer)).fingerprint
+    if isinstance(request.held_out, str):
+        settings["held_out"] = open_corpus([request.held_out]).fingerprint()
+    versions = {
+        "nextword": nextword.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+    return {"request": settings, "data": corpus.fingerprint(), "versions": versions}
+
+
+def _earlier(run: Run) -> Trained:
+    """What a run that had been finished before left."""
+    summary = run.summary or {}
+    scores, replies = summary.get("scores"), summary.get("replies")
+    return Trained(
+        folder=run.folder,
+        steps=summary["steps"],
+        seconds=summary["seconds"],
+        scores=None if scores is None else Scores(**scores),
+        replies=None if replies is None else ReplyScores(**replies),
+        already=True,
+    )
+
+
+@contextlib.contextmanager
+def _threads(wanted: int) -> Iterator[None]:
+    """As many threads as asked for, or as there are cores, until the run is over."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(wanted or cores())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,232 @@
+"""The loop that learns: predict the next word everywhere, compare, adjust all matrices.
+
+Everything that decides the next step is the step's number: which samples (a pure function of the
+seed and the number), the learning rate, the random numbers of dropout. So a run that was killed
+goes on from its last checkpoint to the same weights, bit for bit, as if nothing had happened.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nextword.config import TrainingConfig
+from nextword.errors import LossError, StoppedError
+from nextword.learn.evaluate import score, to_tensors
+from nextword.learn.loss import NO_LOSS, loss_sum
+from nextword.learn.optimizer import Optimizer
+from nextword.learn.pace import Pace
+from nextword.learn.progress import Reporter
+from nextword.learn.run import Run
+from nextword.learn.schedule import rate_share
+from nextword.learn.scores import Scores, Update
+from nextword.learn.stop import StopSignals
+from nextword.model.decoder import Decoder
+from nextword.text.order import hash64
+from nextword.text.samples import Samples
+
+TIMES_EVALUATED = 20  # over a run, unless the config says otherwise
+TIMES_SAVED = 10
+EVALUATED_SHARE = 0.1  # tokens of one evaluation, against those trained on since the last
+KEPT_METRICS = 2000  # the most lines of single steps in metrics.jsonl
+
+
+@dataclass
+class Trainer:
+    """One run of the optimizer over a stream of samples.
+
+    Attributes:
+        decoder: what learns.
+        training: how.
+        samples, held_out: what it learns from, and what it is judged by (None: nothing).
+        run: the run's folder, open.
+        reporter: is told how it goes.
+        pace: seconds per step, and the number of steps.
+        byte_lengths: [V] bytes of text per token, for bits per byte.
+        peak: FLOP/s that a matrix product reaches here; None: not measured.
+        show_sample: called with the step after an evaluation, to let the model speak.
+    """
+
+    decoder: Decoder
+    training: TrainingConfig
+    samples: Samples
+    held_out: Samples | None
+    run: Run
+    reporter: Reporter
+    pace: Pace
+    byte_lengths: NDArray[np.int64] | None = None
+    peak: float | None = None
+    show_sample: Callable[[int], None] | None = None
+    step: int = 0
+    last_scores: Scores | None = None
+    _optimizer: Optimizer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.decoder.dropout = self.training.dropout
+        self._optimizer = Optimizer(self.decoder, self.training)
+        self._flops = flops_per_token(self.decoder, self.samples.context_length)
+
+    def fit(self) -> None:
+        """Take every step that is left, evaluating, saving and telling on the way.
+
+        Raises:
+            StoppedError: Ctrl-C or SIGTERM; everything is saved.
+            LossError: the loss is not finite; the weights are as before that step.
+            RunError: a checkpoint could not be written.
+        """
+        self.decoder.train()
+        with StopSignals() as stop:
+            while self.step < self.pace.steps:
+                self._one_step()
+                if stop.asked:
+                    self._stopped()
+                due = self.step == self.pace.steps
+                if self._due(self.training.evaluate_every, TIMES_EVALUATED) and not due:
+                    self._evaluate()
+                if self._due(self.training.checkpoint_every, TIMES_SAVED) or due:
+                    self.save()
+        self.decoder.eval()
+
+    def resume(self) -> bool:
+        """Take up the newest checkpoint that is whole; False if there is none."""
+        checkpoint = self.run.load()
+        if checkpoint is None:
+            return False
+        with torch.no_grad():
+            weights = dict(self.decoder.named_parameters())
+            for name, tensor in checkpoint.parts["weights"].items():
+                weights[name].copy_(tensor)
+        self._optimizer.load(checkpoint.parts["optimizer"])
+        self.step = checkpoint.step
+        self.pace.load(checkpoint.state["pace"])
+        self.run.rewind_metrics(self.step)
+        return True
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        weights = {name: tensor.detach() for name, tensor in self.decoder.named_parameters()}
+        parts = {"weights": weights, "optimizer": self._optimizer.tensors()}
+        self.run.save(self.step, parts, {"pace": self.pace.state()})
+
+    def _one_step(self) -> None:
+        start = time.perf_counter()
+        torch.manual_seed(hash64(self.training.seed, self.step) >> 1)  # of dropout
+        first = self.step * self.training.batch_size
+        loss = self._work_out_gradients(first)
+        norm = self._clip()
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            self._not_finite(first, loss, norm)
+        share = rate_share(self.step, self.pace.steps, self.training)
+        self._optimizer.step(share)
+        self.step += 1
+        self.pace.count(time.perf_counter() - start, self.step)
+        self._tell(loss, norm, share)
+
+    def _work_out_gradients(self, first: int) -> float:
+        """The gradients of one batch, worked through in parts; returns its mean loss."""
+        self._optimizer.forget_gradients()
+        config = self.training
+        per_part = config.batch_size // config.accumulate
+        parts = [
+            self.samples.batch(first + number * per_part, per_part)
+            for number in range(config.accumulate)
+        ]
+        known = max(sum(int((targets != NO_LOSS).sum()) for _, targets, _ in parts), 1)
+        total = 0.0
+        for part in parts:
+            tokens, targets, documents = to_tensors(part, self.decoder.device)
+            logits = self.decoder(tokens, documents=documents)
+            loss = loss_sum(logits, targets) / known
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
+        return total
+
+    def _clip(self) -> float:
+        """Shorten the whole gradient to the largest norm allowed; returns its norm before."""
+        largest = self.training.gradient_clip or math.inf
+        return torch.nn.utils.clip_grad_norm_(self.decoder.parameters(), largest).item()
+
+    def _not_finite(self, first: int, loss: float, norm: float) -> None:
+        config = self.training
+        epoch, index = self.samples.locate(first)
+        raise LossError(
+            f"step {self.step + 1}: the loss is {loss} and the gradient's norm {norm}, so no "
+            f"weight was changed. The batch was samples {first} to "
+            f"{first + config.batch_size - 1} (epoch {epoch}, from number {index}). Try a lower "
+            f"--learning-rate (now {config.learning_rate}, Muon {config.muon_learning_rate}), or "
+            "--precision float32"
+        )
+
+    def _due(self, every: int, times: int) -> bool:
+        return self.step % (every or max(1, self.pace.steps // times)) == 0
+
+    def _stopped(self) -> None:
+        self.save()
+        raise StoppedError(
+            f"stopped at step {self.step} of {self.pace.steps}; everything is saved in "
+            f"{self.run.folder}. The same command goes on from here"
+        )
+
+    def _tell(self, loss: float, norm: float, share: float) -> None:
+        tokens = self.training.batch_size * self.samples.context_length
+        speed = tokens / self.pace.seconds_per_step
+        update = Update(
+            step=self.step,
+            steps=self.pace.steps,
+            loss=loss,
+            learning_rate=self.training.learning_rate * share,
+            tokens_per_second=speed,
+            peak_share=speed * self._flops / self.peak if self.peak else None,
+            seconds_left=self.pace.seconds_left(self.step),
+            gradient_norm=norm,
+        )
+        self.reporter.update(update)
+        if self.step % max(1, self.pace.steps // KEPT_METRICS) == 0:
+            values = {"step": self.step, "loss": loss, "gradient_norm": norm}
+            self.run.metric(values | {"learning_rate": update.learning_rate})
+
+    def _evaluate(self) -> None:
+        if self.held_out is not None:
+            every = self.training.evaluate_every or max(1, self.pace.steps // TIMES_EVALUATED)
+            limit = max(1, math.ceil(EVALUATED_SHARE * every * self.training.batch_size))
+            self.record(self.step, self._score(limit))
+        if self.show_sample is not None:
+            self.show_sample(self.step)
+
+    def final_scores(self) -> Scores | None:
+        """The scores over everything held out; None where nothing is."""
+        if self.held_out is None:
+            return None
+        scores = self._score(None)
+        self.record(self.step, scores)
+        return scores
+
+    def _score(self, limit: int | None) -> Scores:
+        assert self.held_out is not None
+        return score(self.decoder, self.held_out, byte_lengths=self.byte_lengths, limit=limit)
+
+    def record(self, step: int, scores: Scores) -> None:
+        """Keep and tell the held-out scores of a step."""
+        self.last_scores = scores
+        self.reporter.evaluated(step, scores)
+        values = {"step": step, "held_out_loss": scores.loss, "top1": scores.top1}
+        self.run.metric(values | {"bits_per_byte": scores.bits_per_byte})
+
+
+def flops_per_token(decoder: Decoder, context_length: int) -> float:
+    """Multiplications and additions of training on one token (arXiv 2204.02311, appendix B).
+
+    Six for every weight that a vector is multiplied with (two forward, four backward), and twelve
+    for each of layers × context × joined head width in attention. Looking up an embedding is free.
+    """
+    config = decoder.config
+    looked_up = 0 if config.tied_embeddings else config.vocab_size * config.d_model
+    if decoder.position_embedding is not None:
+        looked_up += config.context_length * config.d_model
+    matrices = decoder.n_parameters - looked_up
+    joined = config.n_heads * config.head_width
+    return 6.0 * matrices + 12.0 * config.n_layers * context_length * joined

@@ -1,0 +1,1 @@
+"""Text and what becomes of it: token ids, dialogues, corpora, samples."""

@@ -1,0 +1,106 @@
+"""Which documents, or which stretch of the text, are for training and which are held out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextword.errors import ConfigError, DataError
+from nextword.text.order import hash64, hash64_each
+from nextword.text.shards import Shards
+
+ENOUGH_DOCUMENTS = 20  # from here on, whole documents are held out
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Part of a prepared corpus: documents, or the beginning or end of one, in their order."""
+
+    spans: NDArray[np.int64]  # [n, 2]: where each document's tokens start and stop
+
+    @property
+    def n_tokens(self) -> int:
+        """How many tokens the part holds, end tokens included."""
+        return int((self.spans[:, 1] - self.spans[:, 0]).sum())
+
+    @property
+    def n_documents(self) -> int:
+        """How many documents the part holds, beginnings and ends of divided ones included."""
+        return len(self.spans)
+
+
+def whole(shards: Shards) -> Part:
+    """Everything."""
+    starts = np.asarray(shards.document_starts, dtype=np.int64)
+    return Part(np.stack([starts[:-1], starts[1:]], axis=1))
+
+
+def split(
+    shards: Shards, *, share: float, seed: int, context_length: int
+) -> tuple[Part, Part | None]:
+    """Divide a corpus into a part to train on and a part held out; they never overlap.
+
+    With 20 documents or more, each is held out when a hash of (seed, its number) says so. With
+    fewer, the last `share` of the tokens is held out, cut at a token; of dialogues the last whole
+    ones, because half a dialogue would be learned with the other half held out.
+
+    Args:
+        shards: the prepared corpus.
+        share: of it to hold out, at least 0 and below 1; 0 holds out nothing.
+        seed: of the choice.
+        context_length: tokens of one sequence, which each part must be able to fill.
+
+    Returns:
+        The part to train on and the part held out, or None for share 0.
+
+    Raises:
+        ConfigError: an impossible share.
+        DataError: a part would be shorter than one sequence.
+    """
+    if not 0 <= share < 1:
+        raise ConfigError(f"the share held out is {share}; it must be at least 0 and below 1")
+    everything = whole(shards)
+    if share == 0:
+        return everything, None
+    if shards.n_documents >= ENOUGH_DOCUMENTS:
+        train, held_out = _by_hash(everything, share, seed)
+    elif shards.is_dialogue:
+        train, held_out = _last_documents(everything, share)
+    else:
+        train, held_out = _last_tokens(everything, share)
+    need = 2 if shards.is_dialogue else context_length + 1
+    for part, name in ((train, "to train on"), (held_out, "held out")):
+        if part.n_tokens < need:
+            raise DataError(
+                f"the part {name} would have {part.n_tokens} tokens and one sequence needs {need} "
+                f"(the data has {shards.n_tokens}, share held out {share}). Give more text, a "
+                "shorter --context, another share, or share 0 to train on everything"
+            )
+    return train, held_out
+
+
+def _by_hash(part: Part, share: float, seed: int) -> tuple[Part, Part]:
+    hashes = hash64_each(hash64(seed), np.arange(len(part.spans), dtype=np.uint64))
+    held_out = hashes < np.uint64(int(share * (1 << 53)) << 11)
+    held_out[np.argmin(hashes)] = True  # at least one in each
+    held_out[np.argmax(hashes)] = False
+    return Part(part.spans[~held_out]), Part(part.spans[held_out])
+
+
+def _last_documents(part: Part, share: float) -> tuple[Part, Part]:
+    n = len(part.spans)
+    if n < 2:
+        raise DataError(
+            "a single dialogue cannot be divided into one part to train on and one held out; "
+            "give more dialogues, or share 0 to train on everything"
+        )
+    kept = min(max(n - round(n * share), 1), n - 1)
+    return Part(part.spans[:kept]), Part(part.spans[kept:])
+
+
+def _last_tokens(part: Part, share: float) -> tuple[Part, Part]:
+    end = int(part.spans[-1, 1])
+    cut = end - round(end * share)
+    before = np.minimum(part.spans, cut)
+    after = np.maximum(part.spans, cut)
+    return Part(before[before[:, 0] < before[:, 1]]), Part(after[after[:, 0] < after[:, 1]])

@@ -1,0 +1,290 @@
+"""What sample number n is, for any n: windows of a text, or rows of packed documents.
+
+A stream of samples has no state: sample(epoch, index) is a pure function of the shards, the part
+and the seed, and a single number that runs over the epochs says where training is.
+"""
+
+import abc
+import bisect
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextword.config import Learn
+from nextword.errors import ConfigError, DataError
+from nextword.text.order import hash64, permuted
+from nextword.text.packing import Segments, cut_documents, pack
+from nextword.text.parts import Part, whole
+from nextword.text.shards import Shards
+
+NO_TARGET = -1  # no loss at this position
+PADDING = -1  # the document of a position without a token
+
+_BLOCK = 1024  # samples whose order is worked out at a time
+
+Batch = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32] | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One sequence of T tokens."""
+
+    tokens: NDArray[np.int64]  # [T]
+    targets: NDArray[np.int64]  # [T], the next token; -1: no loss
+    documents: NDArray[np.int32]  # [T], 0, 1, 2 … within the sequence; -1: padding
+
+
+class Samples(abc.ABC):
+    """A stream of samples that goes through the data again and again, each time in a new order."""
+
+    def __init__(self, shards: Shards, *, context_length: int, seed: int) -> None:
+        self.context_length = context_length
+        self._shards = shards
+        self._seed = seed
+        self._latest: tuple[int, int, NDArray[np.int64]] = (-1, -1, np.empty(0, np.int64))
+        self._ends: list[int] = []  # [epoch]: the first sample number after it, as far as asked
+
+    @abc.abstractmethod
+    def n_samples(self, epoch: int) -> int:
+        """How many samples this epoch has; at least 1."""
+
+    @abc.abstractmethod
+    def _gather(self, keys: NDArray[np.int64]) -> Batch:
+        """The samples whose places `_keys` gave."""
+
+    def _keys(self, epoch: int, first: int, stop: int) -> NDArray[np.int64]:
+        """Where the samples first … stop - 1 of an epoch are found."""
+        blocks = range(first // _BLOCK, -(-stop // _BLOCK))
+        keys = [self._block(epoch, block) for block in blocks]
+        begin = blocks.start * _BLOCK
+        joined = keys[0] if len(keys) == 1 else np.concatenate(keys)
+        return joined[first - begin : stop - begin]
+
+    def _block(self, epoch: int, block: int) -> NDArray[np.int64]:
+        """The order of _BLOCK samples; the latest is kept, because training asks in order."""
+        if self._latest[:2] != (epoch, block):
+            n = self.n_samples(epoch)
+            index = np.arange(block * _BLOCK, min((block + 1) * _BLOCK, n))
+            keys = permuted(index, n, seed=self._seed, epoch=epoch)
+            self._latest = (epoch, block, keys)
+        return self._latest[2]
+
+    def sample(self, epoch: int, index: int) -> Sample:
+        """Sample `index` of an epoch, 0 ≤ index < n_samples(epoch)."""
+        if not 0 <= index < self.n_samples(epoch):
+            raise IndexError(f"epoch {epoch} has {self.n_samples(epoch)} samples, not {index}")
+        tokens, targets, documents = self._gather(self._keys(epoch, index, index + 1))
+        none = np.zeros(self.context_length, np.int32)
+        return Sample(tokens[0], targets[0], none if documents is None else documents[0])
+
+    def batch(self, first: int, count: int) -> Batch:
+        """The samples first … first + count - 1, numbered on from epoch to epoch.
+
+        Returns:
+            tokens [B, T] int64, targets [B, T] int64 (-1: no loss), and documents [B, T] int32
+            (-1: padding), or None where each sequence is one stretch of text.
+        """
+        keys = []
+        while count > 0:
+            epoch, index = self.locate(first)
+            now = min(count, self.n_samples(epoch) - index)
+            keys.append(self._keys(epoch, index, index + now))
+            first, count = first + now, count - now
+        return self._gather(keys[0] if len(keys) == 1 else np.concatenate(keys))
+
+    def locate(self, number: int) -> tuple[int, int]:
+        """The epoch, and the index within it, of a sample number that runs over the epochs."""
+        ends = self._ends
+        while not ends or ends[-1] <= number:
+            ends.append((ends[-1] if ends else 0) + self.n_samples(len(ends)))
+        epoch = bisect.bisect_right(ends, number)
+        return epoch, number - (ends[epoch - 1] if epoch else 0)
+
+
+class Windows(Samples):
+    """A text, or several one after the other, cut into windows of T tokens.
+
+    The windows of an epoch do not overlap; a target may be the first token of the window after.
+    Epoch 0 is cut from the first token on, so it covers all of the part but a rest shorter than a
+    window; every later epoch is cut at an offset of its own, 0 ≤ offset < T.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        *,
+        context_length: int,
+        seed: int,
+        part: Part | None = None,
+        learn: Learn = "everything",
+    ) -> None:
+        """Cut a part of the shards into windows.
+
+        Args:
+            shards: the prepared text.
+            context_length: T, tokens of a window.
+            seed: of the order and the offsets.
+            part: what to use; everything by default.
+            learn: "everything"; "replies" needs dialogues.
+
+        Raises:
+            ConfigError: learn="replies".
+            DataError: the part is shorter than one window and its last target.
+        """
+        super().__init__(shards, context_length=context_length, seed=seed)
+        if learn == "replies":
+            raise ConfigError(
+                "learn is 'replies', but windows of text have no replies; give dialogues, or "
+                "choose learn = 'everything'"
+            )
+        part = whole(shards) if part is None else part
+        self.n_tokens = part.n_tokens
+        if self.n_tokens < context_length + 1:
+            raise DataError(
+                f"the text has {self.n_tokens} tokens and one sequence needs {context_length + 1} "
+                f"(context length {context_length} + 1). Give more text, or a shorter --context "
+                f"(at most {max(self.n_tokens - 1, 0)})"
+            )
+        self._runs, self._shifts = _runs(part)
+        self._steps = np.arange(context_length + 1)
+
+    def offset(self, epoch: int) -> int:
+        """How many tokens are left out before the first window of an epoch."""
+        room = min(self.context_length, self.n_tokens - self.context_length)
+        return hash64(self._seed, epoch, self.context_length) % room if epoch else 0
+
+    def n_samples(self, epoch: int) -> int:
+        """How many windows this epoch has."""
+        return (self.n_tokens - self.offset(epoch) - 1) // self.context_length
+
+    def _keys(self, epoch: int, first: int, stop: int) -> NDArray[np.int64]:
+        return self.offset(epoch) + super()._keys(epoch, first, stop) * self.context_length
+
+    def _gather(self, keys: NDArray[np.int64]) -> Batch:
+        ids = self._shards.take(self._places(keys))  # [B, T + 1]
+        return ids[:, :-1].astype(np.int64), ids[:, 1:].astype(np.int64), None
+
+    def _places(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where in the shards the tokens of the windows lie that begin at `keys`: [B, T + 1]."""
+        places = keys[:, None] + self._steps
+        first = self._run_of(keys)
+        for row in np.flatnonzero(self._run_of(keys + self.context_length) != first):
+            places[row] += self._shifts[self._run_of(places[row])]  # it goes over a gap
+            first[row] = -1
+        inside = first >= 0
+        places[inside] += self._shifts[first[inside]][:, None]
+        return places
+
+    def _run_of(self, at: NDArray[np.int64]) -> NDArray[np.intp]:
+        return np.searchsorted(self._runs, at, side="right") - 1
+
+
+class Rows(Samples):
+    """Whole documents packed into rows of T tokens; no position looks into another document.
+
+    Which documents share a row is settled once, from their lengths (see `packing.py`); an epoch
+    visits the rows in an order of its own. Documents longer than T are cut into pieces.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        *,
+        context_length: int,
+        seed: int,
+        part: Part | None = None,
+        learn: Learn = "everything",
+    ) -> None:
+        """Pack a part of the shards into rows.
+
+        Args:
+            shards: the prepared documents.
+            context_length: T, tokens of a row.
+            seed: of the order.
+            part: what to use; everything by default.
+            learn: "replies" leaves the tokens of prompts without a target.
+
+        Raises:
+            DataError: no document has a token to learn.
+        """
+        super().__init__(shards, context_length=context_length, seed=seed)
+        self._only_replies = learn == "replies"
+        part = whole(shards) if part is None else part
+        segments, self.cut = cut_documents(part, context_length)  # documents longer than T
+        if self._only_replies:
+            segments = segments.only(self._have_replies(segments))
+        if not len(segments.start):
+            raise DataError(
+                f"none of the {part.n_documents} documents has a token to learn; give documents "
+                "of at least one token"
+            )
+        self._packing = pack(segments, context_length)
+        self.n_rows = self._packing.n_rows
+        self.used = int(segments.length.sum()) / (self.n_rows * context_length)  # of all positions
+
+    def n_samples(self, epoch: int) -> int:
+        """How many rows an epoch has: all of them."""
+        return self.n_rows
+
+    def _have_replies(self, segments: Segments) -> NDArray[np.bool_]:
+        """Which segments have a reply token as a target; whole dialogues always do."""
+        have = np.ones(len(segments.start), np.bool_)
+        for number in np.flatnonzero(segments.is_piece):
+            first = int(segments.start[number]) + 1
+            last = first + int(segments.length[number]) - (not segments.goes_on[number])
+            have[number] = self._shards.replies(first, last).any()
+        return have
+
+    def _gather(self, keys: NDArray[np.int64]) -> Batch:
+        packing, shards = self._packing, self._shards
+        n_segments = packing.first[keys + 1] - packing.first[keys]  # [B]
+        number = _ranges(n_segments)  # [S], of the segment within its row
+        row = np.repeat(np.arange(len(keys)), n_segments)  # [S]
+        segment = packing.first[keys][row] + number  # [S]
+        length = packing.length[segment]  # [S]
+        within = _ranges(length)  # [N], of the token within its segment
+        source = np.repeat(packing.start[segment], length) + within  # [N]
+        place = row * self.context_length + packing.column[segment]  # [S]
+        place = np.repeat(place, length) + within  # [N]
+        following = np.minimum(source + 1, shards.n_tokens - 1)
+        target = shards.take(following).astype(np.int64)
+        target[(np.cumsum(length) - 1)[~packing.goes_on[segment]]] = NO_TARGET
+        if self._only_replies:
+            target[~shards.take_replies(following)] = NO_TARGET
+        shape = (len(keys), self.context_length)
+        return (
+            _placed(place, shards.take(source), shape, np.int64, empty=shards.pad_id),
+            _placed(place, target, shape, np.int64, empty=NO_TARGET),
+            _placed(place, np.repeat(number, length), shape, np.int32, empty=PADDING),
+        )
+
+
+def _runs(part: Part) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The part as one stream: where each unbroken run begins in it, and how far that is shifted."""
+    begins = np.ones(len(part.spans), np.bool_)
+    begins[1:] = part.spans[1:, 0] != part.spans[:-1, 1]
+    lengths = part.spans[:, 1] - part.spans[:, 0]
+    at = (np.cumsum(lengths) - lengths)[begins]
+    return at, part.spans[begins, 0] - at
+
+
+def _ranges(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0 … length-1 for each length, one after the other."""
+    ends = np.cumsum(lengths)
+    return np.arange(ends[-1]) - np.repeat(ends - lengths, lengths)
+
+
+def _placed(
+    place: NDArray[np.int64],
+    values: NDArray[Any],
+    shape: tuple[int, int],
+    dtype: type[Any],
+    *,
+    empty: int,
+) -> NDArray[Any]:
+    """`values` at their flat places in an array that is `empty` elsewhere."""
+    out = np.full(shape, empty, dtype)
+    out.reshape(-1)[place] = values
+    return out

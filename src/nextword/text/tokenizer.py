@@ -1,0 +1,300 @@
+"""Text to token ids and back.
+
+Three kinds: `words` (the article's: one token for each word), `characters`, and `bpe`
+(byte pairs: any text at all). Each is one tokenizer.json, which Hugging Face's libraries open
+as it is. The learned vocabulary has the first ids; the end token and the pad token the last two.
+
+    text ──normalizer──▶ pieces ──vocabulary──▶ ids ──decoder──▶ text
+"""
+
+import hashlib
+import json
+import re
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer as Backend
+from tokenizers import decoders
+
+from nextword.errors import TokenizerError
+from nextword.files import disk_error, write_json, write_whole
+from nextword.text.learn_tokenizer import (
+    END,
+    PAD,
+    UNKNOWN,
+    TokenizerKind,
+    learn_backend,
+    words_decoder,
+)
+from nextword.text.stream import ByteStream, PieceStream, TextStream, WindowStream
+from nextword.text.tokenizer_folder import Specials, read_tokenizer
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character: no text has it
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")  # how SentencePiece writes a byte
+_NAMED_AT_ONCE = 10  # unknown words in one warning
+_NAMED_AT_ALL = 10_000  # unknown words remembered; after that no more are looked for
+
+
+class UnknownTokenWarning(UserWarning):
+    """A text has words or characters that are not in the vocabulary."""
+
+
+class Tokenizer:
+    """Encodes text to ids and decodes ids to text; made by `learn` or `read`."""
+
+    def __init__(
+        self, backend: Backend, specials: Specials, *, config: Mapping[str, Any] | None = None
+    ) -> None:
+        """Wrap a tokenizer of the `tokenizers` library.
+
+        Args:
+            backend: the tokenizer itself.
+            specials: its end, pad and unknown tokens.
+            config: what its tokenizer_config.json said; kept when it is written again.
+        """
+        backend.encode_special_tokens = True  # `<|end|>` in a text is seven ordinary characters
+        self._backend = backend
+        self._specials = specials
+        self._config = dict(config or {})
+        self._named: set[str] = set()  # unknown words already warned of
+        added = backend.get_added_tokens_decoder()
+        self._added_ids = frozenset(added)
+        self._special_ids = frozenset(id for id, token in added.items() if token.special)
+
+    @classmethod
+    def learn(
+        cls, texts: Iterable[str], *, kind: TokenizerKind = "bpe", vocab_size: int | None = None
+    ) -> "Tokenizer":
+        """A tokenizer whose vocabulary comes from `texts`; the same texts give the same one.
+
+        Args:
+            texts: read once; memory stays bounded however many there are.
+            kind: "words", "characters" or "bpe".
+            vocab_size: the most ids there may be, special tokens included. None: all words or
+                characters; for bpe it follows from the amount of text (1 MB gives 4096).
+
+        Raises:
+            TokenizerError: no text, an unknown kind, or an impossible vocab_size.
+        """
+        backend = learn_backend(texts, kind=kind, vocab_size=vocab_size)
+        end_id, pad_id = (backend.token_to_id(name) for name in (END, PAD))
+        assert end_id is not None and pad_id is not None
+        unknown_id = backend.token_to_id(UNKNOWN)
+        return cls(backend, Specials(end_id, pad_id, unknown_id, frozenset({end_id})))
+
+    @classmethod
+    def read(cls, folder: Path) -> "Tokenizer":
+        """The tokenizer of a model folder, Nextword's own or another project's.
+
+        Raises:
+            TokenizerError: a file is missing, damaged or unsafe; says which and how to mend it.
+        """
+        backend, specials, config = read_tokenizer(Path(folder))
+        return cls(backend, specials, config=config)
+
+    def write(self, folder: Path, *, chat_template: str | None = None) -> None:
+        """Write tokenizer.json and tokenizer_config.json, each whole or not at all.
+
+        Args:
+            folder: made if it is not there.
+            chat_template: if given, written beside them as chat_template.jinja.
+
+        Raises:
+            RunError: the folder cannot be written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise disk_error(folder, error) from error
+        write_whole(folder / "tokenizer.json", self._backend.to_str(pretty=True) + "\n")
+        config = self._written_config()
+        if chat_template is not None:
+            config.pop("chat_template", None)
+            write_whole(folder / "chat_template.jinja", chat_template)
+        write_json(folder / "tokenizer_config.json", config)
+
+    def _written_config(self) -> dict[str, Any]:
+        """What transformers must know: which tokens are special, and to leave spaces alone."""
+        defaults = {"tokenizer_class": "PreTrainedTokenizerFast"}
+        names = {
+            "eos_token": self._backend.id_to_token(self.end_id),
+            "pad_token": self._backend.id_to_token(self.pad_id),
+        }
+        if self.unknown_id is not None:
+            names["unk_token"] = self._backend.id_to_token(self.unknown_id)
+        config = defaults | self._config | names | {"clean_up_tokenization_spaces": False}
+        config.pop("auto_map", None)  # it names code that transformers would download and run
+        return config
+
+    @property
+    def kind(self) -> str:
+        """How text is cut: "bpe", "words" or "characters"; another project's may say more."""
+        model = type(self._backend.model).__name__
+        if model == "WordLevel" and isinstance(self._backend.decoder, decoders.Fuse):
+            return "characters"
+        return {"WordLevel": "words", "BPE": "bpe"}.get(model, model.lower())
+
+    @cached_property
+    def vocab_size(self) -> int:
+        """How many rows the embedding needs: the largest id, plus one."""
+        return max(self._backend.get_vocab(with_added_tokens=True).values()) + 1
+
+    @property
+    def end_id(self) -> int:
+        """The token that ends every turn."""
+        return self._specials.end_id
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        """All tokens that end a reply; more than `end_id` only in some other projects' models."""
+        return self._specials.end_ids
+
+    @property
+    def pad_id(self) -> int:
+        """The token that fills up a batch; it never carries loss."""
+        return self._specials.pad_id
+
+    @property
+    def unknown_id(self) -> int | None:
+        """The token for what is not in the vocabulary; None where any text can be encoded."""
+        return self._specials.unknown_id
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the tokenizer.json, keys sorted, and of the end and pad ids."""
+        content = json.loads(self._backend.to_str())
+        whole = json.dumps([content, self.end_id, self.pad_id], sort_keys=True)
+        return hashlib.sha256(whole.encode("utf-8")).hexdigest()
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text; never fails, and never adds or reads special tokens.
+
+        Warns:
+            UnknownTokenWarning: names what is not in the vocabulary, once per tokenizer.
+        """
+        return self.encode_many([text])[0]
+
+    def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
+        """The ids of each text, as `encode` gives them, on all cores.
+
+        The library holds about 150 bytes for each token until it returns: pass a few MB at once.
+        """
+        clean = [_LONE_SURROGATE.sub("\ufffd", text) for text in texts]
+        encodings = self._backend.encode_batch_fast(clean, add_special_tokens=False)
+        rows = [encoding.ids for encoding in encodings]
+        self._warn_of_unknown(clean, rows)
+        return rows
+
+    def decode(self, ids: Sequence[int], *, keep_special: bool = False) -> str:
+        """The text of some ids; special tokens are left out unless `keep_special`.
+
+        Ids that stand for nothing are left out too; bytes that are no character show as U+FFFD.
+        """
+        return self._backend.decode([int(id) for id in ids], skip_special_tokens=not keep_special)
+
+    def stream(self) -> TextStream:
+        """Decodes token by token, as a reply is made; its pieces join to what `decode` gives."""
+        decoder = self._backend.decoder
+        if isinstance(decoder, decoders.ByteLevel):
+            return ByteStream(self._shown_bytes)
+        if isinstance(decoder, decoders.Fuse):
+            return PieceStream(self._shown_piece, drop_first_space=False)
+        if _same(decoder, words_decoder()):
+            return PieceStream(self._shown_piece, drop_first_space=True)
+        return WindowStream(self.decode)
+
+    def token(self, id: int) -> str:
+        """What a token stands for, for people: ` cat`, `<|end|>`, `\\xe2` for part of a character.
+
+        Raises:
+            TokenizerError: an id below zero.
+        """
+        if id < 0:
+            raise TokenizerError(f"the token id is {id}; ids start at 0")
+        piece = self._backend.id_to_token(id)
+        if piece is None:
+            return f"<|nothing {id}|>"  # embeddings may have more rows than there are tokens
+        if id in self._added_ids or self.kind in ("words", "characters"):
+            return piece
+        if isinstance(self._backend.decoder, decoders.ByteLevel):
+            return _bytes_of(piece).decode("utf-8", "backslashreplace")
+        if match := _BYTE_TOKEN.fullmatch(piece):
+            return f"\\x{match[1].lower()}"
+        return piece.replace("▁", " ")  # SentencePiece's space
+
+    def byte_lengths(self) -> list[int]:
+        """For every id, how many UTF-8 bytes of text it stands for; special tokens for none."""
+        if isinstance(self._backend.decoder, decoders.ByteLevel):
+            return [len(self._shown_bytes(id)) for id in range(self.vocab_size)]
+        special = self._special_ids
+        return [
+            0 if id in special else len(self.token(id).encode("utf-8"))
+            for id in range(self.vocab_size)
+        ]
+
+    def _shown_piece(self, id: int) -> str:
+        """What a token adds to a reply; special tokens add nothing."""
+        return "" if id in self._special_ids else self._backend.id_to_token(id) or ""
+
+    def _shown_bytes(self, id: int) -> bytes:
+        """The same for byte-level tokenizers."""
+        return _bytes_of(self._shown_piece(id))
+
+    def _warn_of_unknown(self, texts: Sequence[str], rows: Sequence[list[int]]) -> None:
+        """Name what the unknown token stands for in `rows`, unless it was named before."""
+        new: dict[str, None] = {}  # a set that keeps its order
+        for text, ids in zip(texts, rows, strict=True):
+            room = len(self._named) + len(new) < _NAMED_AT_ALL
+            if room and self.unknown_id is not None and self.unknown_id in ids:
+                new |= dict.fromkeys(self._unknown_words(text))
+        if new:
+            self._named.update(new)
+            named = ", ".join(map(repr, list(new)[:_NAMED_AT_ONCE]))
+            more = f" and {len(new) - _NAMED_AT_ONCE} more" if len(new) > _NAMED_AT_ONCE else ""
+            message = (
+                f"not in the vocabulary: {named}{more}; the model sees {UNKNOWN} instead. Kind "
+                f"{self.kind!r} knows only what it learned from; kind 'bpe' can encode any text"
+            )
+            warnings.warn(message, UnknownTokenWarning, stacklevel=3)
+
+    def _unknown_words(self, text: str) -> list[str]:
+        """The words of a text that became the unknown token and were not yet named."""
+        encoding = self._backend.encode(text, add_special_tokens=False)
+        places = zip(encoding.ids, encoding.offsets, strict=True)
+        pieces = (text[start:stop] for id, (start, stop) in places if id == self.unknown_id)
+        words = (piece.strip() or piece for piece in pieces)
+        return [word for word in words if word not in self._named]
+
+
+def _same(decoder: Any, other: decoders.Decoder) -> bool:
+    """Whether two decoders of the library do the same."""
+    return decoder is not None and decoder.__getstate__() == other.__getstate__()
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """GPT-2's way to write each byte as a visible character: itself, or one from 256 on.
+
+    Source: `bytes_to_unicode` in https://github.com/openai/gpt-2/blob/master/src/encoder.py
+    """
+    visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    hidden = [byte for byte in range(256) if byte not in visible]
+    return {chr(byte): byte for byte in visible} | {
+        chr(256 + place): byte for place, byte in enumerate(hidden)
+    }
+
+
+_BYTE_OF = _byte_alphabet()
+
+
+def _bytes_of(piece: str) -> bytes:
+    """The bytes that a byte-level token stands for; an added token stands for its own text."""
+    try:
+        return bytes(_BYTE_OF[character] for character in piece)
+    except KeyError:
+        return piece.encode("utf-8")
+
+
+__all__ = ["END", "PAD", "UNKNOWN", "Tokenizer", "TokenizerKind", "UnknownTokenWarning"]
