@@ -4,10 +4,11 @@ A setting is checked where it is made: an impossible one raises ConfigError with
 `config_from` builds any of them from a plain mapping and refuses unknown keys.
 """
 
+import contextlib
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -213,6 +214,7 @@ class TrainingConfig:
     gradient_clip: float = 1.0  # largest norm of the whole gradient; 0: no clipping
     dropout: float = 0.0
     learn: Learn = "everything"
+    talks: float = 0.5  # of the rows of dialogues in which later ones see earlier ones, as in chat
     precision: Precision = "auto"
     device: str = "auto"
     threads: int = 0  # 0: as many as the machine has cores
@@ -231,10 +233,11 @@ class TrainingConfig:
             raise ConfigError(
                 f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}"
             )
-        for name in ("warmup_share", "decay_share", "dropout"):
+        for name in ("warmup_share", "decay_share", "talks", "dropout"):
             value = getattr(self, name)
-            if not 0 <= value < 1 and not (name == "decay_share" and value == 1):
-                raise ConfigError(f"{name} is {value}; it must be at least 0 and below 1")
+            if not 0 <= value <= 1 or (name == "dropout" and value == 1):
+                below = "below" if name == "dropout" else "at most"
+                raise ConfigError(f"{name} is {value}; it must be at least 0 and {below} 1")
         if self.warmup_share + self.decay_share > 1:
             raise ConfigError(
                 f"warmup_share {self.warmup_share} and decay_share {self.decay_share} "
@@ -243,6 +246,7 @@ class TrainingConfig:
         for name in ("learning_rate", "muon_learning_rate"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
+        _check_seed(self.seed)
         for name in ("weight_decay", "gradient_clip"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 0")
@@ -279,6 +283,8 @@ class ReplyConfig:
             )
         if self.max_tokens is not None and self.max_tokens < 1:
             raise ConfigError(f"max_tokens is {self.max_tokens}; it must be at least 1")
+        if self.seed is not None:
+            _check_seed(self.seed)
         if any(not text for text in self.stop):
             raise ConfigError("a stop string is empty; every reply would end at once")
 
@@ -302,7 +308,7 @@ def config_from(cls: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
     missing = [
         name
         for name, item in fields.items()
-        if name not in made and item.default is dataclasses.MISSING
+        if name not in made and item.default is item.default_factory is dataclasses.MISSING
     ]
     if missing:
         raise ConfigError(f"{cls.__name__} needs the setting {missing[0]!r}, which is not given")
@@ -313,21 +319,40 @@ def _fit(name: str, hint: Any, value: Any) -> Any:
     """`value` as the type `hint` wants it, or a ConfigError."""
     origin = typing.get_origin(hint)
     if origin in (types.UnionType, typing.Union):
-        kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
-        return None if value is None else _fit(name, kinds[0], value)
+        return _fit_one_of(name, typing.get_args(hint), value)
     if origin is Literal:
         return value  # checked by _check_choices with the allowed ones
     if origin is tuple and isinstance(value, list | tuple):
         inner = typing.get_args(hint)[0]
         return tuple(_fit(name, inner, item) for item in value)
+    if origin is Mapping and isinstance(value, Mapping):
+        return value
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return config_from(typing.cast(type[Any], hint), value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if isinstance(hint, type) and type(value) is hint:
+    if (
+        isinstance(hint, type)
+        and isinstance(value, hint)
+        and (hint is bool) == isinstance(value, bool)
+    ):
         return value
-    wanted = getattr(hint, "__name__", str(hint))
-    raise ConfigError(f"{name} is {value!r}; it must be of type {wanted}")
+    raise ConfigError(f"{name} is {value!r}; it must be of type {_named(hint)}")
+
+
+def _fit_one_of(name: str, hints: Sequence[Any], value: Any) -> Any:
+    """`value` as the first of several types that takes it."""
+    if value is None and type(None) in hints:
+        return None
+    kinds = [hint for hint in hints if hint is not type(None)]
+    for kind in kinds[:-1]:
+        with contextlib.suppress(ConfigError):
+            return _fit(name, kind, value)
+    return _fit(name, kinds[-1], value)
+
+
+def _named(hint: Any) -> str:
+    return str(getattr(hint, "__name__", hint))
 
 
 def _check_choices(config: Any) -> None:
@@ -342,6 +367,11 @@ def _at_least(config: Any, name: str, smallest: int) -> None:
     value = getattr(config, name)
     if value < smallest:
         raise ConfigError(f"{name} is {value}; it must be at least {smallest}")
+
+
+def _check_seed(seed: int) -> None:
+    if not 0 <= seed < 1 << 63:
+        raise ConfigError(f"seed is {seed}; it must be at least 0 and below 2^63")
 
 
 __all__ = [

@@ -50,11 +50,17 @@ def sync_folder(folder: Path) -> None:
 
 
 def disk_error(path: Path, error: OSError) -> NextwordError:
-    """The RunError that explains why `path` could not be written."""
+    """The RunError that explains why `path` could not be used, with the way to mend it."""
+    path = Path(error.filename or path)
     if error.errno == errno.ENOSPC:
         return RunError(
             f"the disk is full: {path} could not be written. What was saved before is untouched; "
             "free some space and run the same command again."
+        )
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return RunError(
+            f"{path} may not be used: {error.strerror or error}. Give yourself the right to read "
+            "and write there, or choose another --out."
         )
     return RunError(f"{path} could not be written: {error.strerror or error}")
 
@@ -80,6 +86,10 @@ def read_json(path: Path) -> Any:
         raise FolderError(f"{path} does not exist") from None
     except UnicodeDecodeError as error:
         raise FolderError(f"{path} is not UTF-8 text: {error}") from error
+    except RecursionError:
+        raise FolderError(f"{path} is nested too deeply to be read") from None
+    except OSError as error:
+        raise FolderError(f"{path} cannot be read: {error.strerror or error}") from error
     except json.JSONDecodeError as error:
         raise FolderError(
             f"{path} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"

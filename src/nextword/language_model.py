@@ -11,8 +11,9 @@ from nextword.config import ModelConfig, ReplyConfig
 from nextword.errors import ContextError, DataError
 from nextword.folder.card import CardFacts, model_card
 from nextword.folder.store import Kind, load_model, save_model
+from nextword.glass.chain import Chain, explain
 from nextword.glass.trace import Trace, record
-from nextword.glass.verdicts import Verdicts, make_verdicts
+from nextword.glass.verdicts import TOP, Verdicts, make_verdicts
 from nextword.model.decoder import Decoder
 from nextword.reply.engine import FinishReason, Step, fit_prompt, generate
 from nextword.reply.sampling import seeded
@@ -43,63 +44,63 @@ class Reply:
 
 
 class ReplyStream:
-    """A reply as it is made: iterate over pieces of text; then `result` has the whole."""
+    """A reply as it is made: iterate over pieces of text, once; then `result` has the whole."""
 
     def __init__(self, model: "LanguageModel", ids: list[int], config: ReplyConfig) -> None:
-        self._model = model
         self._ids = ids
-        self._config = config
+        self._tokenizer = model.tokenizer
+        self._source = generate(
+            model.decoder,
+            ids,
+            config,
+            end_ids=model.tokenizer.end_ids,
+            generator=seeded(config.seed),
+        )
+        self._stop_at = StopAt(config.stop)
+        self._steps: list[Step] = []
         self._result: Reply | None = None
+        self._pieces = self._run()
 
     @property
     def result(self) -> Reply:
-        """The whole reply; reads to the end what was not yet read."""
-        if self._result is None:
-            for _ in self:
-                pass
+        """The whole reply; first takes the tokens that were not yet asked for."""
+        for _ in self._pieces:
+            pass
         assert self._result is not None
         return self._result
 
     def __iter__(self) -> Iterator[str]:
+        return self._pieces
+
+    def _run(self) -> Iterator[str]:
         started = time.perf_counter()
-        tokenizer, config = self._model.tokenizer, self._config
-        decoding, stop_at = tokenizer.stream(), StopAt(config.stop)
-        steps: list[Step] = []
-        pieces: list[str] = []
-        reason: FinishReason = "length"
-        source = generate(
-            self._model.decoder,
-            self._ids,
-            config,
-            end_ids=tokenizer.end_ids,
-            generator=seeded(config.seed),
-        )
-        stopped = False
-        for step in source:
-            steps.append(step)
-            reason = step.finish_reason or reason
-            if step.token_id in tokenizer.end_ids:
-                break
-            piece, stopped = stop_at.push(decoding.push(step.token_id))
+        text = ""
+        for piece in self._texts():
             if piece:
-                pieces.append(piece)
+                text += piece
                 yield piece
-            if stopped:
-                reason = "stop"
-                break
-        if not stopped:
-            rest, stopped = stop_at.push(decoding.finish())
-            rest += "" if stopped else stop_at.finish()
-            if rest:
-                pieces.append(rest)
-                yield rest
+        last = self._steps[-1].finish_reason or "stop"  # only a stop string ends without a reason
         self._result = Reply(
-            text="".join(pieces),
-            finish_reason="stop" if stopped else reason,
-            tokens=tuple(steps),
+            text=text,
+            finish_reason="stop" if self._stop_at.done else last,
+            tokens=tuple(self._steps),
             prompt_tokens=len(self._ids),
             seconds=time.perf_counter() - started,
         )
+
+    def _texts(self) -> Iterator[str]:
+        """The text of each token, as far as it is complete and no stop string has come."""
+        decoding = self._tokenizer.stream()
+        for step in self._source:
+            self._steps.append(step)
+            if step.token_id in self._tokenizer.end_ids:
+                break
+            piece, stopped = self._stop_at.push(decoding.push(step.token_id))
+            yield piece
+            if stopped:
+                return
+        rest, stopped = self._stop_at.push(decoding.finish())
+        yield rest if stopped else rest + self._stop_at.finish()
 
 
 class LanguageModel:
@@ -234,20 +235,23 @@ class LanguageModel:
         ).result
 
     @torch.inference_mode()
-    def verdicts(self, text: Prompt, *, dialogue: bool | None = None) -> Verdicts:
+    def verdicts(self, text: Prompt, *, dialogue: bool | None = None, top: int = TOP) -> Verdicts:
         """For every position: the predicted next token, the actual one, right or wrong.
 
         Args:
             text: a text, a prompt, or prompt and reply (and so on); see `ids`.
             dialogue: see `ids`.
+            top: how many of the most likely tokens to name at each position.
 
         Raises:
+            ConfigError: top below 1.
             ContextError: the text is longer than the context.
+            LossError: the model's logits are not finite.
         """
         ids = self.ids(text, dialogue=dialogue)
         self._check_length(ids)
         logits = self.decoder(torch.tensor([ids], device=self.decoder.device))[0]
-        return make_verdicts(logits, ids, self.tokenizer)
+        return make_verdicts(logits, ids, self.tokenizer, top=top)
 
     def trace(
         self, text: Prompt, *, keep: Sequence[str] = ("*",), dialogue: bool | None = None
@@ -266,6 +270,39 @@ class LanguageModel:
         self._check_length(ids)
         token_ids = torch.tensor(ids, device=self.decoder.device)
         return record(self.decoder, token_ids, keep=keep)
+
+    def chain(
+        self,
+        text: Prompt,
+        *,
+        position: int = -1,
+        layer: int = 0,
+        head: int = 0,
+        top: int = TOP,
+        dialogue: bool | None = None,
+    ) -> Chain:
+        """Every number between the word at one position and the next word, step by step.
+
+        Args:
+            text, dialogue: as for `verdicts`.
+            position, layer, head: what to look at, from 0, or from the end when below 0.
+            top: how many of the most likely next tokens to show.
+
+        Raises:
+            ConfigError: there is no such position, layer or head.
+            ContextError: the text is longer than the context.
+        """
+        ids = self.ids(text, dialogue=dialogue)
+        self._check_length(ids)
+        return explain(
+            self.decoder,
+            ids,
+            self.tokenizer.token,
+            position=position,
+            layer=layer,
+            head=head,
+            top=top,
+        )
 
     def _check_length(self, ids: Sequence[int]) -> None:
         if len(ids) > self.config.context_length:

@@ -1,15 +1,20 @@
 """The verdict at every position: which next token was predicted, which came, right or wrong."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
 
-import torch
 from torch import Tensor
 
+from nextword.errors import ConfigError, LossError
 from nextword.text.tokenizer import Tokenizer
 
 TOP = 5  # in-top-5 is shown beside right
+_ROWS = 64  # positions worked out at a time: bounds the memory where the vocabulary is large
+NOT_FINITE = (
+    "the model's logits are not finite numbers; its weights are damaged or its training diverged: "
+    "load an earlier checkpoint, or train anew with a lower learning rate"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +34,10 @@ class Verdict:
         position: counted from 0.
         token_id, token: the token that stands there.
         predicted: the token thought most likely to come next.
-        top: the five most likely.
+        top: the most likely ones, best first; among equals the lowest id comes first.
         actual: the token that came next; None at the last position.
-        rank: how many tokens were thought at least as likely as the actual one: 1 is right.
+        rank: the place of the actual one among all tokens in that order: 1 is right.
+        loss: -log of the actual one's probability, in nats.
     """
 
     position: int
@@ -41,6 +47,7 @@ class Verdict:
     top: tuple[Guess, ...]
     actual: Guess | None
     rank: int | None
+    loss: float | None
 
     @property
     def right(self) -> bool | None:
@@ -59,9 +66,14 @@ class Verdicts(Sequence[Verdict]):
 
     items: tuple[Verdict, ...]
 
-    def __getitem__(self, index):  # type: ignore[no-untyped-def]
-        """The verdict at a position."""
-        return self.items[index]
+    @overload
+    def __getitem__(self, index: int) -> Verdict: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Verdicts": ...
+    def __getitem__(self, index: int | slice) -> "Verdict | Verdicts":
+        """The verdict at a position, or those of a stretch."""
+        found = self.items[index]
+        return found if isinstance(found, Verdict) else Verdicts(found)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -87,44 +99,76 @@ class Verdicts(Sequence[Verdict]):
     @property
     def loss(self) -> float | None:
         """The mean of -log p(actual token), in nats; None where nothing is judged."""
-        known = [item.actual.probability for item in self.items if item.actual is not None]
-        if not known:
-            return None
-        return sum(-math.log(max(share, 1e-45)) for share in known) / len(known)
+        known = [item.loss for item in self.items if item.loss is not None]
+        return sum(known) / len(known) if known else None
 
 
-def make_verdicts(logits: Tensor, token_ids: Sequence[int], tokenizer: Tokenizer) -> Verdicts:
+def make_verdicts(
+    logits: Tensor, token_ids: Sequence[int], tokenizer: Tokenizer, *, top: int = TOP
+) -> Verdicts:
     """Judge every position of a text.
 
     Args:
         logits: [T, V].
         token_ids: the T tokens.
         tokenizer: names them.
+        top: how many of the most likely tokens to name at each position.
+
+    Raises:
+        ConfigError: top below 1.
+        LossError: the logits are not finite.
     """
-    shares = logits.float().softmax(dim=-1)  # [T, V]
-    order = torch.sort(shares, dim=-1, descending=True, stable=True)  # lowest id first among equals
-    best, ids = order.values[:, :TOP].tolist(), order.indices[:, :TOP].tolist()
-    items = []
-    for position, token_id in enumerate(token_ids):
-        top = tuple(
-            Guess(token_id=other, token=tokenizer.token(other), probability=share)
-            for other, share in zip(ids[position], best[position], strict=True)
-        )
-        actual = rank = None
-        if position + 1 < len(token_ids):
-            coming = token_ids[position + 1]
-            share = shares[position, coming].item()
-            actual = Guess(token_id=coming, token=tokenizer.token(coming), probability=share)
-            rank = int((order.indices[position] == coming).nonzero()[0, 0]) + 1
-        items.append(
-            Verdict(
-                position=position,
-                token_id=token_id,
-                token=tokenizer.token(token_id),
-                predicted=top[0],
-                top=top,
-                actual=actual,
-                rank=rank,
-            )
-        )
+    if top < 1:
+        raise ConfigError(f"top is {top}; it must be at least 1")
+    items: list[Verdict] = []
+    for first in range(0, len(token_ids), _ROWS):
+        rows = logits[first : first + _ROWS].float().log_softmax(dim=-1).cpu()  # [t, V]
+        if rows.isnan().any():
+            raise LossError(NOT_FINITE)
+        for position, row in enumerate(rows, start=first):
+            items.append(_verdict(row, position, token_ids, tokenizer, top))
     return Verdicts(tuple(items))
+
+
+def _verdict(
+    row: Tensor, position: int, token_ids: Sequence[int], tokenizer: Tokenizer, top: int
+) -> Verdict:
+    """The verdict at one position; `row` [V] holds the logarithms of the probabilities."""
+    guesses = tuple(
+        Guess(
+            token_id=token_id,
+            token=tokenizer.token(token_id),
+            probability=row[token_id].exp().item(),
+        )
+        for token_id in most_likely(row, top)
+    )
+    actual = rank = loss = None
+    if position + 1 < len(token_ids):
+        coming = token_ids[position + 1]
+        share = row[coming]
+        actual = Guess(
+            token_id=coming, token=tokenizer.token(coming), probability=share.exp().item()
+        )
+        rank = int((row > share).sum() + (row[:coming] == share).sum()) + 1
+        loss = -share.item()
+    return Verdict(
+        position=position,
+        token_id=token_ids[position],
+        token=tokenizer.token(token_ids[position]),
+        predicted=guesses[0],
+        top=guesses,
+        actual=actual,
+        rank=rank,
+        loss=loss,
+    )
+
+
+def most_likely(row: Tensor, top: int) -> list[int]:
+    """The ids of the `top` largest numbers of `row` [V], largest first; equals by their id.
+
+    A plain top-k would choose among equals as it likes; a whole sort is slow for large V.
+    """
+    least = row.topk(min(top, len(row))).values[-1]
+    candidates = (row >= least).nonzero()[:, 0]  # in the order of their ids
+    order = row[candidates].argsort(descending=True, stable=True)
+    return candidates[order][:top].tolist()

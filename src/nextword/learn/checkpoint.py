@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from nextword.errors import CheckpointError, FolderError, NextwordError, RunError
+from nextword.errors import CheckpointError, FolderError, RunError
 from nextword.files import disk_error, read_json, sha256_file, sync, sync_folder, write_json
 
 KEPT = 2  # good checkpoints that stay: the newest, and one to fall back on
@@ -83,7 +83,7 @@ class Checkpoints:
         except BaseException as error:  # an interrupt too must leave no rubbish behind
             _remove(partial)
             if isinstance(error, OSError):
-                raise write_error(final, error) from error
+                raise disk_error(final, error) from error
             raise
         self._damaged.discard(final.name)
         self._prune()
@@ -185,7 +185,7 @@ def damage(folder: Path, *, contents: bool = True) -> str | None:
             if contents and (actual := sha256_file(path)) != digest:
                 return f"{name} has SHA-256 {actual[:12]}…, its manifest says {digest[:12]}…"
     except PermissionError as error:
-        raise write_error(folder, error) from error
+        raise disk_error(folder, error) from error
     except OSError as error:  # a bad sector
         return f"{error.filename or folder} cannot be read: {error.strerror}"
     except FolderError as error:  # of the manifest itself
@@ -215,17 +215,6 @@ def plain(value: Any, name: str) -> Any:
         f"{name} is {value!r:.60} ({type(value).__name__}), which cannot be stored; allowed are "
         "finite numbers, texts, true, false, none, lists, and mappings with text keys"
     )
-
-
-def write_error(path: Path, error: OSError) -> NextwordError:
-    """The RunError that explains why `path` could not be used, with the way to mend it."""
-    path = Path(error.filename or path)
-    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
-        return RunError(
-            f"{path} may not be used: {error.strerror or error}. Give yourself the right to read "
-            "and write there, or choose another --out."
-        )
-    return disk_error(path, error)
 
 
 def _step_of(folder: Path) -> int | None:

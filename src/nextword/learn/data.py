@@ -19,7 +19,7 @@ from nextword.text.tokenizer import Tokenizer
 
 TEXT_CONTEXT = 256  # tokens of a sequence of plain text, unless asked otherwise
 LEAST_CONTEXT = 16  # the shortest that is chosen for a small text
-DIALOGUE_CONTEXTS = (64, 1024)  # the bounds within which it follows the dialogues' lengths
+DIALOGUE_CONTEXTS = (128, 1024)  # the bounds within which it follows the dialogues' lengths
 FITTING_SHARE = 0.995  # of the dialogues that the context should hold whole
 
 Progress = Callable[[int, int], None]
@@ -46,9 +46,11 @@ class Prepared:
         """Whether the model learns to reply, or to continue a text."""
         return self.shards.is_dialogue
 
-    def samples(self, *, seed: int, learn: Learn) -> Samples:
-        """The stream of samples to learn from."""
-        return make_samples(self.shards, self.train, context=self.context, seed=seed, learn=learn)
+    def samples(self, *, seed: int, learn: Learn, talks: float = 0.0) -> Samples:
+        """The stream of samples to learn from; for the arguments see `Rows`."""
+        return make_samples(
+            self.shards, self.train, context=self.context, seed=seed, learn=learn, talks=talks
+        )
 
     def held_out_samples(self, *, learn: Learn) -> Samples | None:
         """What to be judged by."""
@@ -59,11 +61,18 @@ class Prepared:
 
 
 def make_samples(
-    shards: Shards, part: Part, *, context: int, seed: int, learn: Learn = "everything"
+    shards: Shards,
+    part: Part,
+    *,
+    context: int,
+    seed: int,
+    learn: Learn = "everything",
+    talks: float = 0.0,
 ) -> Samples:
     """Rows of packed documents for dialogues, windows for plain text."""
-    kind = Rows if shards.is_dialogue else Windows
-    return kind(shards, context_length=context, seed=seed, part=part, learn=learn)
+    if shards.is_dialogue:
+        return Rows(shards, context_length=context, seed=seed, part=part, learn=learn, talks=talks)
+    return Windows(shards, context_length=context, seed=seed, part=part, learn=learn)
 
 
 def find_tokenizer(request: TrainRequest, corpus: Corpus) -> Tokenizer:
@@ -96,11 +105,12 @@ def prepare_data(
     Raises:
         DataError: too little text, or broken data.
     """
-    shards = prepare(corpus, tokenizer, folder / "data", progress=progress)
+    # in a folder of their own: what a killed process leaves lies beside them, hidden
+    shards = prepare(corpus, tokenizer, folder / "data" / "train", progress=progress)
     seed = int(request.training.get("seed", 0))
     if isinstance(request.held_out, str):
         other = open_corpus([request.held_out], skip_bad=request.skip_bad, warn=warn)
-        judged = prepare(other, tokenizer, folder / "held-out", progress=progress)
+        judged = prepare(other, tokenizer, folder / "data" / "held-out", progress=progress)
         if judged.is_dialogue != shards.is_dialogue:
             raise DataError(
                 f"the data are {_kind(shards)} and the held-out data {request.held_out} are "
@@ -108,7 +118,8 @@ def prepare_data(
             )
         context = request.context or default_context(shards, min(shards.n_tokens, judged.n_tokens))
         return Prepared(tokenizer, shards, whole(shards), (judged, whole(judged)), context)
-    shortest = int(shards.n_tokens * min(request.held_out or 1.0, 1.0))
+    share = request.held_out
+    shortest = int(shards.n_tokens * (min(share, 1 - share) if share else 1))
     context = request.context or default_context(shards, shortest)
     train, rest = split(shards, share=request.held_out, seed=seed, context_length=context)
     return Prepared(tokenizer, shards, train, None if rest is None else (shards, rest), context)

@@ -97,7 +97,9 @@ def _add(tally: _Tally, logits: Tensor, targets: Tensor) -> None:
     tally.tokens += len(wanted)
     tally.nats += loss_sum(flat.unsqueeze(0), wanted.unsqueeze(0)).item()
     actual = flat.gather(1, wanted.unsqueeze(1))  # [N, 1]
-    ahead = (flat > actual).sum(dim=1)  # how many tokens were thought more probable
+    # how many tokens would be taken first; of equals, which bfloat16 makes, the lower id
+    lower = torch.arange(flat.shape[1], device=flat.device) < wanted.unsqueeze(1)  # [N, V]
+    ahead = ((flat > actual) | ((flat == actual) & lower)).sum(dim=1)
     tally.top1 += int((ahead < 1).sum())
     tally.top5 += int((ahead < 5).sum())
 
@@ -148,13 +150,18 @@ def score_replies(
     tokenizer: Tokenizer,
     pairs: Sequence[tuple[Sequence[int], Sequence[int]]],
 ) -> ReplyScores:
-    """Let the decoder reply, greedily, to each prompt that leaves room, and compare."""
+    """Let the decoder reply, greedily, to each prompt that leaves room, and compare.
+
+    A reply that is still going at twice the length of the longest in the data counts as one that
+    did not stop.
+    """
     context = decoder.config.context_length
     fitting = [(prompt, reply) for prompt, reply in pairs if 0 < len(prompt) < context]
+    longest = max((len(reply) for _, reply in fitting), default=1)
     made = generate_many(
         decoder,
         [prompt for prompt, _ in fitting],
-        ReplyConfig(),
+        ReplyConfig(max_tokens=2 * longest),
         end_ids=tokenizer.end_ids,
         pad_id=tokenizer.pad_id,
     )

@@ -21,7 +21,7 @@ class Optimizer:
     def __init__(self, decoder: Decoder, config: TrainingConfig) -> None:
         self._names = {parameter: name for name, parameter in decoder.named_parameters()}
         muon, matrices, vectors = _sorted(decoder, config)
-        fused = decoder.device.type in ("cpu", "cuda")
+        self._fused = decoder.device.type in ("cpu", "cuda")
         self._parts: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(
                 [
@@ -30,7 +30,7 @@ class Optimizer:
                 ],
                 lr=config.learning_rate,
                 betas=(config.beta1, config.beta2),
-                fused=fused,
+                fused=self._fused,
             )
         ]
         if muon:
@@ -79,8 +79,10 @@ class Optimizer:
         for part in self._parts:
             for parameter in _parameters(part):
                 part.state[parameter] = {
-                    # AdamW counts its steps in a tensor that must stay where it was made
-                    key: tensor.clone() if key == "step" else tensor.to(parameter.device).clone()
+                    # AdamW counts its steps on the CPU, unless it is fused
+                    key: tensor.clone()
+                    if key == "step" and not self._fused
+                    else tensor.to(parameter.device, copy=True)
                     for key, tensor in states[self._names[parameter]].items()
                 }
 

@@ -1,7 +1,7 @@
 """How fast a run goes, and how many steps it will take: fixed, or as many as its time allows."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 REVIEWS = (0.1, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9)  # shares of the time at which steps are re-planned
@@ -12,13 +12,16 @@ class Pace:
     """Counts steps and seconds, and keeps a run within its time.
 
     With a deadline, the number of steps is corrected at a few points of the run, from the speed
-    so far; each correction is part of the next checkpoint. Without one, it never changes.
+    so far; each correction is part of the next checkpoint. Without one, it never changes. What an
+    earlier sitting took of the time, up to the checkpoint that it left, is gone: `load` brings the
+    deadline forward by as much.
 
     Args:
         steps: how many steps are planned.
-        deadline: on the clock, when training should end; None: the steps are fixed.
+        deadline: on the clock, when all should end; None: the steps are fixed.
         reserve: seconds to keep free before the deadline, for the final evaluation and saving.
         clock: seconds, never going back.
+        began: on the clock, from when on time is used; None: now.
     """
 
     def __init__(
@@ -27,16 +30,24 @@ class Pace:
         *,
         deadline: float | None = None,
         reserve: float = 0.0,
-        clock: Any = time.monotonic,
+        clock: Callable[[], float] = time.monotonic,
+        began: float | None = None,
     ) -> None:
         self.steps = steps
         self.seconds = 0.0  # spent in steps, earlier sittings included
         self.seconds_per_step = 0.0
         self._clock = clock
-        self._began = clock()
+        self._sat_down = clock() if began is None else began
+        self._began = clock()  # to learn
+        self._used = 0.0  # of the time, by earlier sittings
         self._deadline = None if deadline is None else deadline - reserve
         self._first_step: int | None = None
         self._reviewed = 0
+
+    @property
+    def timed(self) -> bool:
+        """Whether time is the budget."""
+        return self._deadline is not None
 
     def count(self, seconds: float, step: int) -> None:
         """Note that a step took `seconds` and that `step` of them are done."""
@@ -55,11 +66,15 @@ class Pace:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        return {"steps": self.steps, "seconds": self.seconds}
+        used = self._used + self._clock() - self._sat_down
+        return {"steps": self.steps, "seconds": self.seconds, "used": used}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` gave."""
         self.steps, self.seconds = int(state["steps"]), float(state["seconds"])
+        self._used = float(state["used"])
+        if self._deadline is not None:
+            self._deadline -= self._used
 
     def _review(self, step: int, deadline: float) -> None:
         """At the review points, plan as many steps as the time left allows."""
@@ -74,4 +89,4 @@ class Pace:
         # seconds of everything, evaluations and checkpoints included, per step of this sitting
         each = (now - self._began_counting) / max(step - first, 1)
         left = int(max(deadline - now, 0.0) / each) if each else 0
-        self.steps = step + max(left, 0)
+        self.steps = step + left

@@ -22,8 +22,9 @@ BATCH_TOKENS = 4096  # tokens of a batch, unless asked otherwise
 BATCHES_PER_EPOCH = 8  # small data is not taken in larger bites than this
 TOKENS_PER_WEIGHT = 4.0  # of the blocks; a larger model would not see enough in the time
 DEPTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
-MEASURED_SECONDS = 1.0  # for each depth tried
-RESERVE_SHARE = 0.02  # of the time, kept for the last evaluation and for saving
+MEASURED_SECONDS = 1.0  # for each depth tried, of a budget that is long enough
+MEASURED_SHARE = 0.01  # of the time
+RESERVE_SHARE = 0.05  # of the time, kept for the last evaluation and for saving
 MARGIN_SECONDS = 1.5
 
 
@@ -73,7 +74,9 @@ def make_plan(request: TrainRequest, data: Prepared, *, started: float) -> Plan:
     Raises:
         ConfigError: settings that do not fit together.
     """
-    batch = int(request.training.get("batch_size", 0)) or default_batch(data)
+    parts = int(request.training.get("accumulate", 1))
+    batch = int(request.training.get("batch_size", 0))
+    batch = batch or -(-default_batch(data) // parts) * parts
     settings = dict(request.training) | {"batch_size": batch}
     minutes = request.timed_minutes
     if minutes is None:
@@ -127,11 +130,11 @@ def _choose(
     sized = {"d_model", "n_layers"} & request.model.keys()
     if request.depth is not None or sized:
         model = model_at(request, data, depth_of(request))
-        return model, _speed(model, data, training)
+        return model, _speed(model, data, training, seconds=seconds)
     best: tuple[ModelConfig, float] | None = None
     for depth in DEPTHS:
         model = model_at(request, data, depth)
-        speed = _speed(model, data, training)
+        speed = _speed(model, data, training, seconds=seconds)
         if best is not None and speed * seconds < TOKENS_PER_WEIGHT * block_weights(model):
             break
         best = model, speed
@@ -146,23 +149,28 @@ def block_weights(model: ModelConfig) -> int:
     return sum(parameter.numel() for parameter in decoder.blocks.parameters())
 
 
-def _speed(model: ModelConfig, data: Prepared, training: TrainingConfig) -> float:
-    """Tokens per second of whole training steps, the median over about MEASURED_SECONDS."""
+def _speed(
+    model: ModelConfig, data: Prepared, training: TrainingConfig, *, seconds: float
+) -> float:
+    """Tokens per second of whole training steps, the median over a small part of `seconds`."""
     device = pick_device(training.device)
     decoder = Decoder(model).to(device)
     decoder.compute_dtype = pick_precision(training.precision, device)
     optimizer = Optimizer(decoder, training)
-    samples = data.samples(seed=1, learn=training.learn)
+    samples = data.samples(seed=1, learn=training.learn, talks=training.talks)
     times: list[float] = []
-    end = time.perf_counter() + MEASURED_SECONDS
+    rows = training.batch_size // training.accumulate
+    end = time.perf_counter() + min(MEASURED_SECONDS, MEASURED_SHARE * seconds)
     while len(times) < 3 or time.perf_counter() < end:
         start = time.perf_counter()
-        batch = samples.batch(len(times) * training.batch_size, training.batch_size)
-        tokens, targets, documents = to_tensors(batch, device)
         optimizer.forget_gradients()
-        loss = loss_sum(decoder(tokens, documents=documents), targets) / targets.numel()
-        loss.backward()  # type: ignore[no-untyped-call]
-        loss.item()
+        first = len(times) * training.batch_size
+        for part in range(training.accumulate):
+            batch = samples.batch(first + part * rows, rows)
+            tokens, targets, documents = to_tensors(batch, device)
+            loss = loss_sum(decoder(tokens, documents=documents), targets) / targets.numel()
+            loss.backward()  # type: ignore[no-untyped-call]
+            loss.item()
         optimizer.step(1e-6)
         times.append(time.perf_counter() - start)
     middle = sorted(times[1:])[(len(times) - 1) // 2]

@@ -1,13 +1,15 @@
 """What a person asks for when they train: data, folder, model, budget."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nextword.config import ModelConfig, TrainingConfig
+from nextword.config import ModelConfig, TrainingConfig, config_from
 from nextword.errors import ConfigError, unknown
+from nextword.presets import preset
 
 DEFAULT_MINUTES = 5.0
 BUDGETS = ("steps", "tokens", "minutes")
@@ -51,10 +53,24 @@ class TrainRequest:
         if len(given) > 1:
             raise ConfigError(f"{' and '.join(given)} are given; a run has one budget of the three")
         for name in given:
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}; it must be above 0, and finite"
+                )
+        if not isinstance(self.held_out, str) and not 0 <= self.held_out < 1:
+            raise ConfigError(
+                f"the share held out is {self.held_out}; it must be at least 0 and below 1"
+            )
         _check_keys(self.model, ModelConfig, skip=RESERVED)
         _check_keys(self.training, TrainingConfig, skip={"steps": "--steps"})
+        self._check_values()
+
+    def _check_values(self) -> None:
+        """Refuse what is impossible with any data, before anything is read or made."""
+        context = 1 if self.context is None else self.context
+        preset(self.preset, vocab_size=1, context_length=context, depth=self.depth, **self.model)
+        batch = {"batch_size": self.training.get("accumulate", 1)}  # one that suits any data
+        config_from(TrainingConfig, {"steps": 1} | batch | dict(self.training))
 
     @property
     def timed_minutes(self) -> float | None:

@@ -23,8 +23,8 @@ from typing import Any, Self
 import filelock
 
 from nextword.errors import FolderError, RunBusyError, RunChangedError, RunError
-from nextword.files import read_json, sync, write_json, write_whole
-from nextword.learn.checkpoint import Checkpoint, Checkpoints, Parts, plain, write_error
+from nextword.files import disk_error, read_json, sync, write_json, write_whole
+from nextword.learn.checkpoint import Checkpoint, Checkpoints, Parts, plain
 
 SHOWN = 12  # differing settings that a message lists before it only counts them
 TOKENIZER_FILES = frozenset({"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"})
@@ -79,7 +79,7 @@ class Run:
         except BaseException as error:
             run.close()
             if isinstance(error, OSError):
-                raise write_error(folder, error) from error
+                raise disk_error(folder, error) from error
             raise
         return run
 
@@ -221,7 +221,7 @@ def _take_lock(folder: Path) -> filelock.BaseFileLock:
         wait = "Wait until it has ended, or choose another --out."
         raise RunBusyError(f"another process is training in {folder}. {wait}") from None
     except OSError as error:
-        raise write_error(folder, error) from error
+        raise disk_error(folder, error) from error
     return lock
 
 
@@ -296,7 +296,7 @@ def _append(path: Path, line: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             os.truncate(path, before)
-        raise write_error(path, error) from error
+        raise disk_error(path, error) from error
 
 
 def _flush(path: Path) -> None:
@@ -305,4 +305,4 @@ def _flush(path: Path) -> None:
         with path.open("rb+") as file:
             sync(file.fileno())
     except OSError as error:
-        raise write_error(path, error) from error
+        raise disk_error(path, error) from error

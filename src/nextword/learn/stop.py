@@ -1,9 +1,14 @@
 """Being asked to stop: Ctrl-C and SIGTERM let the step end, so that everything can be saved."""
 
+import contextlib
 import signal
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
+
+from nextword.errors import StoppedError
 
 
 class StopSignals:
@@ -29,9 +34,34 @@ class StopSignals:
         trace: TracebackType | None,
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # None: it was set by code that is not Python's, and cannot be set again
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
+
+
+class _AtOnce(StopSignals):
+    """SIGTERM ends things as Ctrl-C does: at once, by a KeyboardInterrupt."""
+
+    def _hear(self, number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def stoppable(folder: Path) -> Iterator[None]:
+    """Before and after training, where nothing can be lost, Ctrl-C and SIGTERM end it at once.
+
+    Raises:
+        StoppedError: in place of the KeyboardInterrupt, a second Ctrl-C while training included.
+    """
+    try:
+        with _AtOnce():
+            yield
+    except KeyboardInterrupt:
+        raise StoppedError(
+            f"stopped at once; what was saved in {folder} stays, and the same command goes on "
+            "from there"
+        ) from None

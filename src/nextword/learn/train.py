@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import hashlib
+import json
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +16,11 @@ import torch
 
 import nextword
 from nextword.config import ReplyConfig
-from nextword.errors import FolderError, RunChangedError
+from nextword.errors import FolderError, NextwordError, RunChangedError
 from nextword.files import read_json, write_json, write_whole
 from nextword.folder.card import CardFacts, model_card
 from nextword.folder.store import save_model
+from nextword.learn.checkpoint import plain
 from nextword.learn.data import Prepared, find_tokenizer, prepare_data
 from nextword.learn.evaluate import ReplyScores, prompts_and_replies, score_replies
 from nextword.learn.pace import Pace
@@ -27,6 +30,7 @@ from nextword.learn.progress import Quiet, Reporter
 from nextword.learn.request import TrainRequest
 from nextword.learn.run import Run
 from nextword.learn.scores import Scores
+from nextword.learn.stop import stoppable
 from nextword.learn.trainer import Trainer
 from nextword.machine import (
     cores,
@@ -103,15 +107,20 @@ def train(
     """
     reporter = Quiet() if reporter is None else reporter
     started = time.monotonic() if started is None else started
-    corpus = open_corpus(request.data, skip_bad=request.skip_bad, warn=reporter.note)
     with (
         contextlib.closing(reporter),
+        stoppable(request.out),
         _threads(int(request.training.get("threads", 0))),
-        Run.open(request.out, _settings(request, corpus), fresh=fresh, warn=reporter.note) as run,
     ):
-        if run.finished:
-            return _earlier(run)
-        return _Training(request, corpus, run, reporter, started).work()
+        corpus = open_corpus(request.data, skip_bad=request.skip_bad, warn=reporter.note)
+        settings = _settings(request, corpus)
+        with Run.open(request.out, settings, fresh=fresh, warn=reporter.note) as run:
+            if run.finished:
+                return _earlier(run)
+            training = _Training(request, corpus, run, reporter, started, _digest(settings))
+            if fresh:
+                training.forget_plan()
+            return training.work()
 
 
 @dataclass
@@ -123,11 +132,17 @@ class _Training:
     run: Run
     reporter: Reporter
     started: float
+    digest: str  # of the settings: a plan that an earlier run left in the folder is not taken
 
     def work(self) -> Trained:
-        data = self._prepare()
-        plan = self._plan(data)
-        trainer = self._trainer(data, plan)
+        try:
+            data = self._prepare()
+            plan = self._plan(data)
+            trainer = self._trainer(data, plan)
+        except NextwordError:
+            self._forget_settings()
+            raise
+        self._keep(plan, data)
         trainer.reporter.start("Training", self._facts(data, plan, trainer))
         if trainer.resume():
             self.reporter.note(f"going on from step {trainer.step}")
@@ -140,31 +155,54 @@ class _Training:
 
     def _prepare(self) -> Prepared:
         """Tokenizer and shards; an interrupted run finds its tokenizer in its folder."""
-        kept = self._folder / "plan.json"
-        if kept.exists():
-            tokenizer = Tokenizer.read(self.run.folder)
-            was = read_json(kept)["tokenizer"]
+        place, kept = self._folder / "tokenizer", self._kept()
+        if kept is None:
+            tokenizer = find_tokenizer(self.request, self.corpus)
+            place.mkdir(exist_ok=True)
+            tokenizer.write(place)  # not beside the weights of an earlier model: it is not theirs
+        else:
+            tokenizer, was = Tokenizer.read(place), kept["tokenizer"]
             if tokenizer.fingerprint != was:
                 raise RunChangedError(
-                    f"the tokenizer in {self.run.folder} is not the one that this run began with "
+                    f"the tokenizer in {place} is not the one that this run began with "
                     f"(fingerprint {tokenizer.fingerprint[:12]}, was {was[:12]}). Put the old "
                     "tokenizer.json back, or start over with --fresh"
                 )
-        else:
-            tokenizer = find_tokenizer(self.request, self.corpus)
-            tokenizer.write(self.run.folder)
         return prepare_data(
             self.request, self.corpus, tokenizer, self._folder, warn=self.reporter.note
         )
 
     def _plan(self, data: Prepared) -> Plan:
         """The plan of an interrupted run, or a new one."""
-        kept = self._folder / "plan.json"
-        if kept.exists():
-            return Plan.from_json(read_json(kept)["plan"])
-        plan = make_plan(self.request, data, started=self.started)
-        write_json(kept, {"plan": plan.as_json(), "tokenizer": data.tokenizer.fingerprint})
-        return plan
+        kept = self._kept()
+        if kept is not None:
+            return Plan.from_json(kept["plan"])
+        return make_plan(self.request, data, started=self.started)
+
+    @property
+    def _plan_file(self) -> Path:
+        return self._folder / "plan.json"
+
+    def _kept(self) -> dict[str, Any] | None:
+        """What `_keep` wrote for this very run; from then on it has begun."""
+        if not self._plan_file.exists():
+            return None
+        kept = dict(read_json(self._plan_file))
+        return kept if kept.get("settings") == self.digest else None
+
+    def _keep(self, plan: Plan, data: Prepared) -> None:
+        if self._kept() is None:
+            kept = {"plan": plan.as_json(), "tokenizer": data.tokenizer.fingerprint}
+            write_json(self._plan_file, kept | {"settings": self.digest})
+
+    def forget_plan(self) -> None:
+        """Plan anew, although an earlier run with the same settings left its plan."""
+        self._plan_file.unlink(missing_ok=True)
+
+    def _forget_settings(self) -> None:
+        """A command that could not even begin must not bind the one that mends it."""
+        if self._kept() is None:
+            (self._folder / "settings.json").unlink(missing_ok=True)
 
     def _trainer(self, data: Prepared, plan: Plan) -> Trainer:
         config = plan.training
@@ -174,7 +212,7 @@ class _Training:
         trainer = Trainer(
             decoder=decoder,
             training=config,
-            samples=data.samples(seed=config.seed, learn=config.learn),
+            samples=data.samples(seed=config.seed, learn=config.learn, talks=config.talks),
             held_out=data.held_out_samples(learn=config.learn),
             run=self.run,
             reporter=self.reporter,
@@ -188,16 +226,23 @@ class _Training:
     def _pace(self, plan: Plan) -> Pace:
         if plan.deadline is None:
             return Pace(plan.training.steps)
-        reserve = plan.deadline * RESERVE_SHARE + MARGIN_SECONDS
-        return Pace(plan.training.steps, deadline=self.started + plan.deadline, reserve=reserve)
+        return Pace(
+            plan.training.steps,
+            deadline=self.started + plan.deadline,
+            reserve=plan.deadline * RESERVE_SHARE + MARGIN_SECONDS,
+            began=self.started,
+        )
 
-    def _speaker(self, data: Prepared, decoder: Decoder) -> Callable[[int], None]:
+    def _speaker(self, data: Prepared, decoder: Decoder) -> Callable[[int], None] | None:
         """Lets the model reply to a prompt of the data, or go on with a text."""
         shards, part = data.held_out or (data.shards, data.train)
         tokenizer = data.tokenizer
         start, stop = part.spans[0].tolist()
         if data.is_dialogue:
-            prompt = prompts_and_replies(shards, part, limit=1)[0][0]
+            pairs = prompts_and_replies(shards, part, limit=1)
+            if not pairs:  # prompts without replies
+                return None
+            prompt = pairs[0][0]
         else:
             prompt = shards.tokens(start, min(stop, start + SAMPLE_START)).tolist()
         prompt = prompt[-(decoder.config.context_length - 1) :]
@@ -335,6 +380,13 @@ def _settings(request: TrainRequest, corpus: Corpus) -> dict[str, Any]:
         "python": platform.python_version(),
     }
     return {"request": settings, "data": corpus.fingerprint(), "versions": versions}
+
+
+def _digest(settings: Mapping[str, Any]) -> str:
+    """The SHA-256 of what identifies a run, versions apart."""
+    what = {key: value for key, value in settings.items() if key != "versions"}
+    text = json.dumps(plain(what, "settings"), sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _earlier(run: Run) -> Trained:

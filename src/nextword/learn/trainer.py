@@ -33,6 +33,7 @@ TIMES_EVALUATED = 20  # over a run, unless the config says otherwise
 TIMES_SAVED = 10
 EVALUATED_SHARE = 0.1  # tokens of one evaluation, against those trained on since the last
 KEPT_METRICS = 2000  # the most lines of single steps in metrics.jsonl
+SAVED_SECONDS = 600.0  # a checkpoint is never older than about this
 
 
 @dataclass
@@ -48,7 +49,7 @@ class Trainer:
         pace: seconds per step, and the number of steps.
         byte_lengths: [V] bytes of text per token, for bits per byte.
         peak: FLOP/s that a matrix product reaches here; None: not measured.
-        show_sample: called with the step after an evaluation, to let the model speak.
+        show_sample: called with the step now and then, to let the model speak.
     """
 
     decoder: Decoder
@@ -69,32 +70,36 @@ class Trainer:
         self.decoder.dropout = self.training.dropout
         self._optimizer = Optimizer(self.decoder, self.training)
         self._flops = flops_per_token(self.decoder, self.samples.context_length)
+        self._owed = False  # whether this step's evaluation and sample are still to come
+        self._saved = time.monotonic()
 
     def fit(self) -> None:
         """Take every step that is left, evaluating, saving and telling on the way.
 
         Raises:
             StoppedError: Ctrl-C or SIGTERM; everything is saved.
-            LossError: the loss is not finite; the weights are as before that step.
+            LossError: the loss or a weight is not finite; the last checkpoint is a good one.
             RunError: a checkpoint could not be written.
         """
         self.decoder.train()
         with StopSignals() as stop:
+            self._settle()
             while self.step < self.pace.steps:
                 self._one_step()
+                self._owed = True
+                if not stop.asked:  # else the next sitting does it: whoever stops does not wait
+                    self._settle()
+                if stop.asked or self._save_due():
+                    self.save()
                 if stop.asked:
                     self._stopped()
-                due = self.step == self.pace.steps
-                if self._due(self.training.evaluate_every, TIMES_EVALUATED) and not due:
-                    self._evaluate()
-                if self._due(self.training.checkpoint_every, TIMES_SAVED) or due:
-                    self.save()
         self.decoder.eval()
 
     def resume(self) -> bool:
         """Take up the newest checkpoint that is whole; False if there is none."""
         checkpoint = self.run.load()
         if checkpoint is None:
+            self.run.rewind_metrics(0)  # it was killed before its first checkpoint
             return False
         with torch.no_grad():
             weights = dict(self.decoder.named_parameters())
@@ -102,15 +107,27 @@ class Trainer:
                 weights[name].copy_(tensor)
         self._optimizer.load(checkpoint.parts["optimizer"])
         self.step = checkpoint.step
+        self._owed = checkpoint.state["owed"]
         self.pace.load(checkpoint.state["pace"])
         self.run.rewind_metrics(self.step)
         return True
 
     def save(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint.
+
+        Raises:
+            LossError: a weight is not finite; a checkpoint of it would push out a good one.
+        """
         weights = {name: tensor.detach() for name, tensor in self.decoder.named_parameters()}
+        for name, tensor in weights.items():
+            if not bool(tensor.isfinite().all()):
+                raise LossError(
+                    f"after step {self.step} the weights of {name} are not finite, so no "
+                    f"checkpoint was written; earlier ones stay. {self._mend()}"
+                )
         parts = {"weights": weights, "optimizer": self._optimizer.tensors()}
-        self.run.save(self.step, parts, {"pace": self.pace.state()})
+        self.run.save(self.step, parts, {"pace": self.pace.state(), "owed": self._owed})
+        self._saved = time.monotonic()
 
     def _one_step(self) -> None:
         start = time.perf_counter()
@@ -151,21 +168,30 @@ class Trainer:
         return torch.nn.utils.clip_grad_norm_(self.decoder.parameters(), largest).item()
 
     def _not_finite(self, first: int, loss: float, norm: float) -> None:
-        config = self.training
         epoch, index = self.samples.locate(first)
         raise LossError(
             f"step {self.step + 1}: the loss is {loss} and the gradient's norm {norm}, so no "
             f"weight was changed. The batch was samples {first} to "
-            f"{first + config.batch_size - 1} (epoch {epoch}, from number {index}). Try a lower "
-            f"--learning-rate (now {config.learning_rate}, Muon {config.muon_learning_rate}), or "
-            "--precision float32"
+            f"{first + self.training.batch_size - 1} (epoch {epoch}, from number {index}). "
+            f"{self._mend()}"
+        )
+
+    def _mend(self) -> str:
+        config = self.training
+        return (
+            f"Start over, with --fresh and a lower --learning-rate (now {config.learning_rate}, "
+            f"training.muon_learning_rate {config.muon_learning_rate}), or --precision float32"
         )
 
     def _due(self, every: int, times: int) -> bool:
         return self.step % (every or max(1, self.pace.steps // times)) == 0
 
+    def _save_due(self) -> bool:
+        old = time.monotonic() - self._saved > SAVED_SECONDS
+        last = self.step == self.pace.steps
+        return last or old or self._due(self.training.checkpoint_every, TIMES_SAVED)
+
     def _stopped(self) -> None:
-        self.save()
         raise StoppedError(
             f"stopped at step {self.step} of {self.pace.steps}; everything is saved in "
             f"{self.run.folder}. The same command goes on from here"
@@ -189,21 +215,31 @@ class Trainer:
             values = {"step": self.step, "loss": loss, "gradient_norm": norm}
             self.run.metric(values | {"learning_rate": update.learning_rate})
 
-    def _evaluate(self) -> None:
-        if self.held_out is not None:
-            every = self.training.evaluate_every or max(1, self.pace.steps // TIMES_EVALUATED)
-            limit = max(1, math.ceil(EVALUATED_SHARE * every * self.training.batch_size))
-            self.record(self.step, self._score(limit))
-        if self.show_sample is not None:
+    def _settle(self) -> None:
+        """Evaluate and let the model speak, if this step owes it; the last is judged at the end."""
+        owed, self._owed = self._owed and self.step < self.pace.steps, False
+        config = self.training
+        if owed and self._due(config.evaluate_every, TIMES_EVALUATED) and self.held_out is not None:
+            every = config.evaluate_every or max(1, self.pace.steps // TIMES_EVALUATED)
+            self.record(self.step, self._score(self._limit(every)))
+        speaks_every = config.sample_every or config.evaluate_every
+        if owed and self._due(speaks_every, TIMES_EVALUATED) and self.show_sample is not None:
             self.show_sample(self.step)
 
     def final_scores(self) -> Scores | None:
-        """The scores over everything held out; None where nothing is."""
+        """The scores over what is held out; None where nothing is.
+
+        Over all of it, unless time is the budget: then over no more than the time is kept for.
+        """
         if self.held_out is None:
             return None
-        scores = self._score(None)
+        scores = self._score(self._limit(self.step) if self.pace.timed else None)
         self.record(self.step, scores)
         return scores
+
+    def _limit(self, steps: int) -> int:
+        """How many samples to judge by after so many steps."""
+        return max(1, math.ceil(EVALUATED_SHARE * steps * self.training.batch_size))
 
     def _score(self, limit: int | None) -> Scores:
         assert self.held_out is not None
@@ -213,8 +249,14 @@ class Trainer:
         """Keep and tell the held-out scores of a step."""
         self.last_scores = scores
         self.reporter.evaluated(step, scores)
+        if step == self.pace.steps and self._was_judged(step):
+            return  # by an earlier sitting, which was killed after that
         values = {"step": step, "held_out_loss": scores.loss, "top1": scores.top1}
         self.run.metric(values | {"bits_per_byte": scores.bits_per_byte})
+
+    def _was_judged(self, step: int) -> bool:
+        lines = self.run.metrics()
+        return any(line["step"] == step and "held_out_loss" in line for line in lines)
 
 
 def flops_per_token(decoder: Decoder, context_length: int) -> float:

@@ -92,6 +92,7 @@ class Decoder(nn.Module):
         cache: KeyValueCache | None = None,
         positions: Tensor | None = None,
         documents: Tensor | None = None,
+        last_only: bool = False,
     ) -> Tensor:
         """The logits of the next token at every position.
 
@@ -101,6 +102,7 @@ class Decoder(nn.Module):
             positions: [B, T] place of each token; None: counted from the cache's length, or from
                 0 within each document.
             documents: [B, T] whole numbers; tokens see only earlier ones with the same number.
+            last_only: leave out the logits of all positions but the last, T = 1 in the result.
 
         Returns:
             logits [B, T, V] in `compute_dtype`.
@@ -117,6 +119,8 @@ class Decoder(nn.Module):
             residual = block(residual, layout, self.compute_dtype)
         if cache is not None:
             cache.advance(token_ids.shape[1])
+        if last_only:
+            residual = residual[:, -1:]  # [B, 1, M]
         logits = self.unembedding(self.final_norm(residual).to(self.compute_dtype))  # [B, T, V]
         if self.config.logit_soft_cap is not None:
             cap = self.config.logit_soft_cap

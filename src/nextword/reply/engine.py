@@ -218,7 +218,8 @@ def _forward(
     """
     device = decoder.device
     if pad_id is None:
-        logits: Tensor = decoder(torch.tensor(feed, device=device), cache=cache)  # [B, T, V]
+        ids = torch.tensor(feed, device=device)
+        logits: Tensor = decoder(ids, cache=cache, last_only=True)  # [B, 1, V]
         return logits[:, -1]
     width = max(map(len, feed))
     tokens = [[pad_id] * (width - len(ids)) + list(ids) for ids in feed]
@@ -229,6 +230,7 @@ def _forward(
         cache=cache,
         positions=positions.clamp(min=0),
         documents=positions.clamp(min=-1, max=0).int(),  # padding is a document of its own, -1
+        last_only=True,
     )
     return logits[:, -1]
 

@@ -105,7 +105,7 @@ class Corpus:
         return [_description(source) for source in self.sources]
 
     def __iter__(self) -> Iterator[Document]:
-        """The documents; a text file comes as one, so `pieces` is the way for long texts."""
+        """The documents; a text file comes as one, so use `pieces` where texts may be long."""
         return _joined(self.pieces())
 
     def pieces(self) -> Iterator[Piece]:
@@ -126,19 +126,17 @@ class Corpus:
             if len(places) < _PLACES_SHOWN:
                 places.append(f"{where}: {problem}")
 
-        before = 0
+        broken, before = skip if self.skip_bad else _stop, 0
         for source in self.sources:
-            for piece in source.pieces(skip if self.skip_bad else _stop):
+            for piece in source.pieces(broken):
                 yield Piece(piece.document, piece.ends, before + piece.read)
             before += source.size_bytes
         self._report(places)
 
     def fingerprint(self) -> list[dict[str, Any]]:
         """Name, size and SHA-256 of each file; read again only when a file has changed."""
-        return [
-            {"name": file.name, "size": file.path.stat().st_size, "sha256": self._digest(file)}
-            for file in self._files()
-        ]
+        glances = zip(self._files(), self.glance(), strict=True)
+        return [{"name": g[0], "size": g[1], "sha256": self._digest(f, g)} for f, g in glances]
 
     def glance(self) -> list[list[Any]]:
         """Name, size, time of change (ns) and inode of each file: what can be told unread."""
@@ -147,8 +145,8 @@ class Corpus:
     def _files(self) -> list[File]:
         return [file for source in self.sources for file, _ in source.files]
 
-    def _digest(self, file: File) -> str:
-        seen = (file.path, *_glance(file))
+    def _digest(self, file: File, glance: Sequence[Any]) -> str:
+        seen = (file.path, *glance)
         if seen not in self._digests:
             with file.path.open("rb") as stream:
                 self._digests[seen] = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -203,12 +201,11 @@ def open_corpus(
 def _source(name: str, files: Sequence[File], left_out: int, *, skip_bad: bool) -> Source:
     shaped = [(file, _shape(file, skip_bad=skip_bad)) for file in files]
     shapes = dict.fromkeys("text" if shape is None else shape.name for _, shape in shaped)
-    counts = Counter(file.title for file in files).items()
+    counts = Counter(file.title for file in files)
+    kind = ", ".join(f"{count} × {title}" for title, count in counts.items())
     return Source(
         name=name,
-        kind=files[0].title
-        if name == files[0].name
-        else ", ".join(f"{n} × {title}" for title, n in counts),
+        kind=files[0].title if name == files[0].name else kind,
         shape=", ".join(shapes),
         size_bytes=sum(file.size for file in files),
         left_out=left_out,
@@ -237,9 +234,9 @@ def _pieces_of(file: File, shape: Shape | None, broken: Broken) -> Iterator[Piec
             document = shape.document(record.value)
         except ShapeError as error:
             broken(f"{file.name}:{record.place}", str(error))
-            continue
-        if document is not None:
-            yield Piece(document, True, record.read)
+        else:
+            if document is not None:
+                yield Piece(document, True, record.read)
 
 
 def _records(file: File, shape: Shape | None, broken: Broken) -> Iterator[Record]:

@@ -65,9 +65,9 @@ def find_files(given: str | Path) -> Found:
         return _folder(path)
     if path.is_file():
         return Found(path.name, [recognise(path, name=path.name)])
-    if path.exists():  # a pipe, e.g. a shell's <(…)
+    if path.exists():  # a pipe, e.g. a shell's <(…), whose number means nothing
         with path.open("rb") as stream:
-            return _from_stream(stream, name=name)
+            return _from_stream(stream, name="stream")
     raise DataError(f"{path} does not exist; give a file or a folder.{_nearest(path)}")
 
 

@@ -40,8 +40,8 @@ class Segments:
     goes_on: NDArray[np.bool_]  # [n], whether the document goes on after it
     is_piece: NDArray[np.bool_]  # [n], whether its document was cut
 
-    def only(self, chosen: NDArray[np.bool_]) -> "Segments":
-        """Those that are chosen."""
+    def only(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> "Segments":
+        """Those that are chosen, by a mask or, in an order of their own, by their numbers."""
         return Segments(
             self.start[chosen], self.length[chosen], self.goes_on[chosen], self.is_piece[chosen]
         )

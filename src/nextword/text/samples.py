@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from nextword.config import Learn
 from nextword.errors import ConfigError, DataError
-from nextword.text.order import hash64, permuted
-from nextword.text.packing import Segments, cut_documents, pack
+from nextword.text.order import hash64, hash64_each, permuted
+from nextword.text.packing import Packing, Segments, cut_documents, pack
 from nextword.text.parts import Part, whole
 from nextword.text.shards import Shards
 
@@ -51,8 +51,8 @@ class Samples(abc.ABC):
         """How many samples this epoch has; at least 1."""
 
     @abc.abstractmethod
-    def _gather(self, keys: NDArray[np.int64]) -> Batch:
-        """The samples whose places `_keys` gave."""
+    def _gather(self, epoch: int, keys: NDArray[np.int64]) -> Batch:
+        """The samples of an epoch whose places `_keys` gave."""
 
     def _keys(self, epoch: int, first: int, stop: int) -> NDArray[np.int64]:
         """Where the samples first … stop - 1 of an epoch are found."""
@@ -75,7 +75,7 @@ class Samples(abc.ABC):
         """Sample `index` of an epoch, 0 ≤ index < n_samples(epoch)."""
         if not 0 <= index < self.n_samples(epoch):
             raise IndexError(f"epoch {epoch} has {self.n_samples(epoch)} samples, not {index}")
-        tokens, targets, documents = self._gather(self._keys(epoch, index, index + 1))
+        tokens, targets, documents = self._gather(epoch, self._keys(epoch, index, index + 1))
         none = np.zeros(self.context_length, np.int32)
         return Sample(tokens[0], targets[0], none if documents is None else documents[0])
 
@@ -86,13 +86,13 @@ class Samples(abc.ABC):
             tokens [B, T] int64, targets [B, T] int64 (-1: no loss), and documents [B, T] int32
             (-1: padding), or None where each sequence is one stretch of text.
         """
-        keys = []
+        parts = []
         while count > 0:
             epoch, index = self.locate(first)
             now = min(count, self.n_samples(epoch) - index)
-            keys.append(self._keys(epoch, index, index + now))
+            parts.append(self._gather(epoch, self._keys(epoch, index, index + now)))
             first, count = first + now, count - now
-        return self._gather(keys[0] if len(keys) == 1 else np.concatenate(keys))
+        return parts[0] if len(parts) == 1 else _joined(parts)
 
     def locate(self, number: int) -> tuple[int, int]:
         """The epoch, and the index within it, of a sample number that runs over the epochs."""
@@ -162,7 +162,7 @@ class Windows(Samples):
     def _keys(self, epoch: int, first: int, stop: int) -> NDArray[np.int64]:
         return self.offset(epoch) + super()._keys(epoch, first, stop) * self.context_length
 
-    def _gather(self, keys: NDArray[np.int64]) -> Batch:
+    def _gather(self, epoch: int, keys: NDArray[np.int64]) -> Batch:
         ids = self._shards.take(self._places(keys))  # [B, T + 1]
         return ids[:, :-1].astype(np.int64), ids[:, 1:].astype(np.int64), None
 
@@ -184,8 +184,10 @@ class Windows(Samples):
 class Rows(Samples):
     """Whole documents packed into rows of T tokens; no position looks into another document.
 
-    Which documents share a row is settled once, from their lengths (see `packing.py`); an epoch
-    visits the rows in an order of its own. Documents longer than T are cut into pieces.
+    Every epoch packs them anew (see `packing.py`), the first in their own order. In a share of the
+    rows, `talks`, the documents follow each other as one talk instead: later ones see earlier
+    ones, as the turns of a chat do, and learn to answer in spite of them. Documents longer than T
+    are cut into pieces.
     """
 
     def __init__(
@@ -196,21 +198,24 @@ class Rows(Samples):
         seed: int,
         part: Part | None = None,
         learn: Learn = "everything",
+        talks: float = 0.0,
     ) -> None:
         """Pack a part of the shards into rows.
 
         Args:
             shards: the prepared documents.
             context_length: T, tokens of a row.
-            seed: of the order.
+            seed: of the order, the packing and the choice of talks.
             part: what to use; everything by default.
             learn: "replies" leaves the tokens of prompts without a target.
+            talks: share of the rows whose documents see each other.
 
         Raises:
             DataError: no document has a token to learn.
         """
         super().__init__(shards, context_length=context_length, seed=seed)
         self._only_replies = learn == "replies"
+        self._talks = talks
         part = whole(shards) if part is None else part
         segments, self.cut = cut_documents(part, context_length)  # documents longer than T
         if self._only_replies:
@@ -220,13 +225,37 @@ class Rows(Samples):
                 f"none of the {part.n_documents} documents has a token to learn; give documents "
                 "of at least one token"
             )
-        self._packing = pack(segments, context_length)
-        self.n_rows = self._packing.n_rows
+        self._segments = segments
+        self._packings: dict[int, Packing] = {}
+        self._rows: dict[int, int] = {}
+        self.n_rows = self.n_samples(0)
         self.used = int(segments.length.sum()) / (self.n_rows * context_length)  # of all positions
 
     def n_samples(self, epoch: int) -> int:
-        """How many rows an epoch has: all of them."""
-        return self.n_rows
+        """How many rows this epoch has."""
+        if epoch not in self._rows:
+            self._rows[epoch] = self._packing(epoch).n_rows
+        return self._rows[epoch]
+
+    def _packing(self, epoch: int) -> Packing:
+        """Which documents share a row in an epoch; the two latest are remembered."""
+        if epoch not in self._packings:
+            segments = self._segments
+            if epoch:
+                index = np.arange(len(segments.start))
+                segments = segments.only(
+                    permuted(index, len(index), seed=hash64(self._seed, epoch), epoch=epoch)
+                )
+            for old in list(self._packings)[:-1]:
+                del self._packings[old]
+            self._packings[epoch] = pack(segments, self.context_length)
+        return self._packings[epoch]
+
+    def _is_talk(self, epoch: int, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which rows of an epoch are talks."""
+        key = hash64(self._seed, epoch, self.context_length)
+        drawn = hash64_each(key, rows.astype(np.uint64)) >> np.uint64(11)
+        return drawn < np.uint64(int(self._talks * (1 << 53)))
 
     def _have_replies(self, segments: Segments) -> NDArray[np.bool_]:
         """Which segments have a reply token as a target; whole dialogues always do."""
@@ -237,8 +266,8 @@ class Rows(Samples):
             have[number] = self._shards.replies(first, last).any()
         return have
 
-    def _gather(self, keys: NDArray[np.int64]) -> Batch:
-        packing, shards = self._packing, self._shards
+    def _gather(self, epoch: int, keys: NDArray[np.int64]) -> Batch:
+        packing, shards = self._packing(epoch), self._shards
         n_segments = packing.first[keys + 1] - packing.first[keys]  # [B]
         number = _ranges(n_segments)  # [S], of the segment within its row
         row = np.repeat(np.arange(len(keys)), n_segments)  # [S]
@@ -253,6 +282,8 @@ class Rows(Samples):
         target[(np.cumsum(length) - 1)[~packing.goes_on[segment]]] = NO_TARGET
         if self._only_replies:
             target[~shards.take_replies(following)] = NO_TARGET
+        if self._talks:
+            number = np.where(self._is_talk(epoch, keys)[row], 0, number)
         shape = (len(keys), self.context_length)
         return (
             _placed(place, shards.take(source), shape, np.int64, empty=shards.pad_id),
@@ -268,6 +299,17 @@ def _runs(part: Part) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     lengths = part.spans[:, 1] - part.spans[:, 0]
     at = (np.cumsum(lengths) - lengths)[begins]
     return at, part.spans[begins, 0] - at
+
+
+def _joined(parts: list[Batch]) -> Batch:
+    """Batches of neighbouring epochs as one."""
+    tokens, targets, documents = zip(*parts, strict=True)
+    known = [item for item in documents if item is not None]
+    return (
+        np.concatenate(tokens),
+        np.concatenate(targets),
+        np.concatenate(known) if known else None,
+    )
 
 
 def _ranges(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,0 +1,67 @@
+"""Real texts, one command each: what is reached, in how long.
+
+    shakespeare   characters, nanoGPT's CPU sizes and steps; its own recipe reaches 1.88
+    wikitext      byte-level BPE on one WikiText-2 file, judged by the other: bits per byte
+    gsm8k         grade-school problems from JSONL as it is; do its replies end by themselves?
+
+Run: python benchmarks/real_texts.py NAME … [--data ../shared/data] [--out out/bench]
+"""
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from common import save
+
+COMMANDS = {
+    "shakespeare": "train {data}/tinyshakespeare.txt --tokenizer characters --preset gpt2 "
+    "--layers 4 --heads 4 --width 128 --context 64 --batch 12 --steps 2000",
+    "wikitext": "train {data}/wikitext2-valid.txt --held-out {data}/wikitext2-test.txt --minutes 5",
+    "gsm8k": "train {data}/gsm8k-train.jsonl --held-out {data}/gsm8k-test.jsonl --minutes 8",
+}
+
+
+def run(name: str, *, data: Path, out: Path) -> dict[str, Any]:
+    """Run one command in a process of its own; what it printed goes beside the model."""
+    folder = out / name
+    command = f"nextword {COMMANDS[name].format(data=data)} --out {folder} --fresh"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    with (out / f"{name}.log").open("w") as log:
+        words = [sys.executable, "-m", *shlex.split(command)]
+        subprocess.run(words, stdout=log, stderr=subprocess.STDOUT, check=True)
+    seconds = time.perf_counter() - start
+    summary = json.loads((folder / "training" / "finished.json").read_text())
+    scores, replies = summary["scores"], summary["replies"] or {}
+    return {
+        "name": name,
+        "held-out loss": scores["loss"],
+        "bits per byte": scores["bits_per_byte"],
+        "top-1": scores["top1"],
+        "replies": replies.get("n_replies", "–"),
+        "ended by themselves": replies.get("stopped", "–"),
+        "steps": summary["steps"],
+        "seconds, whole process": seconds,
+        "command": command.replace(str(data), "DATA").replace(str(folder), "OUT"),
+    }
+
+
+def main() -> None:
+    """Run those that are named, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="+", choices=sorted(COMMANDS))
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, default=Path("out/bench"))
+    given = parser.parse_args()
+    for name in given.names:
+        row = run(name, data=given.data, out=given.out)
+        save(name, command=f"python benchmarks/real_texts.py {name}", rows=[row])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""Training speed against transformers' GPT-2 on the same sizes, each in a process of its own.
+
+The two processes take turns, A B A B …, one block of steps at a time, so drift meets both alike.
+Ours trains as `nextword train --preset gpt2 --optimizer adamw` does, in the precision that it
+picks for this processor; the peer as a user of transformers would write it, in float32.
+
+Run: python benchmarks/training_speed.py [--rounds 7]
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from common import save
+
+
+@dataclass(frozen=True)
+class Size:
+    """A model and its batch."""
+
+    name: str
+    layers: int
+    heads: int
+    width: int
+    context: int
+    batch: int
+    vocabulary: int
+    steps: int  # of one block
+
+
+SIZES = (
+    Size("nanoGPT's CPU recipe", 4, 4, 128, 64, 12, 68, 60),
+    Size("GPT-2 124 M", 12, 12, 768, 256, 4, 50257, 2),
+)
+LEARNING_RATE, CLIP = 1e-3, 1.0
+
+
+def ours(size: Size) -> Callable[[], object]:
+    """One step of Nextword's trainer on random tokens."""
+    import torch
+
+    from nextword.config import TrainingConfig
+    from nextword.learn.loss import loss_sum
+    from nextword.learn.optimizer import Optimizer
+    from nextword.machine import pick_precision
+    from nextword.model import Decoder
+    from nextword.presets import preset
+
+    config = preset(
+        "gpt2",
+        vocab_size=size.vocabulary,
+        context_length=size.context,
+        d_model=size.width,
+        n_layers=size.layers,
+        n_heads=size.heads,
+    )
+    training = TrainingConfig(steps=1, optimizer="adamw", learning_rate=LEARNING_RATE)
+    decoder = Decoder(config).train()
+    decoder.compute_dtype = pick_precision("auto", torch.device("cpu"))
+    optimizer = Optimizer(decoder, training)
+
+    def step() -> object:
+        ids = torch.randint(0, size.vocabulary, (size.batch, size.context + 1))
+        optimizer.forget_gradients()
+        loss = loss_sum(decoder(ids[:, :-1]), ids[:, 1:]) / ids[:, 1:].numel()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(decoder.parameters(), CLIP)
+        optimizer.step(1.0)
+        return loss.item()
+
+    return step
+
+
+def peer(size: Size) -> Callable[[], object]:
+    """One step of transformers' GPT2LMHeadModel with AdamW on random tokens."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(
+        vocab_size=size.vocabulary,
+        n_positions=size.context,
+        n_embd=size.width,
+        n_layer=size.layers,
+        n_head=size.heads,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=0,
+        eos_token_id=0,
+    )
+    model = GPT2LMHeadModel(config).train()
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.1
+    )
+
+    def step() -> object:
+        ids = torch.randint(0, size.vocabulary, (size.batch, size.context))
+        optimizer.zero_grad(set_to_none=True)
+        loss = model(input_ids=ids, labels=ids).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def work(who: str, size: Size) -> None:
+    """Wait for a line, take a block of steps, say how many seconds it took; and again."""
+    step = {"ours": ours, "peer": peer}[who](size)
+    for _ in range(2):
+        step()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        for _ in range(size.steps):
+            step()
+        print(time.perf_counter() - start, flush=True)
+
+
+class Worker:
+    """A process that trains when told to."""
+
+    def __init__(self, who: str, index: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "--worker", who, "--size", str(index)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._read()
+
+    def block(self) -> float:
+        """Seconds of one block."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        return float(self._read())
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _read(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+def measure(index: int, rounds: int) -> dict[str, object]:
+    """Tokens per second of both on one size, and the median ratio of neighbouring blocks."""
+    size = SIZES[index]
+    workers = {who: Worker(who, index) for who in ("ours", "peer")}
+    seconds: dict[str, list[float]] = {who: [] for who in workers}
+    for _ in range(rounds):
+        for who, worker in workers.items():
+            seconds[who].append(worker.block())
+    for worker in workers.values():
+        worker.close()
+    tokens = size.steps * size.batch * size.context
+    ratios = [b / a for a, b in zip(seconds["ours"], seconds["peer"], strict=True)]
+    return {
+        "size": size.name,
+        "batch": f"{size.batch} × {size.context}",
+        "ours tokens/s": tokens / statistics.median(seconds["ours"]),
+        "transformers tokens/s": tokens / statistics.median(seconds["peer"]),
+        "ratio": statistics.median(ratios),
+        "ratio min": min(ratios),
+        "ratio max": max(ratios),
+        "rounds": rounds,
+    }
+
+
+def main() -> None:
+    """Measure, or be one of the two processes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--worker", choices=("ours", "peer"))
+    parser.add_argument("--size", type=int, default=0)
+    given = parser.parse_args()
+    if given.worker:
+        work(given.worker, SIZES[given.size])
+        return
+    rows = [measure(index, given.rounds) for index in range(len(SIZES))]
+    save("training_speed", command="python benchmarks/training_speed.py", rows=rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""`nextword train`: teach a new transformer text or dialogues."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nextword.cli.common import command, console
+from nextword.errors import ConfigError, unknown
+
+if TYPE_CHECKING:
+    from nextword.learn.request import TrainRequest
+
+PLACES = {  # option: where its value goes, a section of the request and a setting in it
+    "layers": ("model", "n_layers"),
+    "heads": ("model", "n_heads"),
+    "width": ("model", "d_model"),
+    "batch": ("training", "batch_size"),
+    "accumulate": ("training", "accumulate"),
+    "optimizer": ("training", "optimizer"),
+    "learning_rate": ("training", "learning_rate"),
+    "dropout": ("training", "dropout"),
+    "learn": ("training", "learn"),
+    "precision": ("training", "precision"),
+    "device": ("training", "device"),
+    "threads": ("training", "threads"),
+    "seed": ("training", "seed"),
+}
+SECTIONS = ("model", "training")
+UNITS = {"k": 10**3, "m": 10**6, "g": 10**9}
+
+
+class Count(click.ParamType[int]):
+    """A whole number, with k, M or G for thousands, millions, milliards."""
+
+    name = "N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """`value` as a number."""
+        text = str(value).strip().lower().replace("_", "").replace(",", "")
+        unit = UNITS.get(text[-1:], 1)
+        try:
+            number = float(text[:-1] if unit > 1 else text) * unit
+        except ValueError:
+            self.fail(f"{value!r} is not a number; write for example 2000, 500k or 1.5M")
+        if number < 1 or number != int(number):
+            self.fail(f"{value!r} is not a whole number above 0")
+        return int(number)
+
+
+@command(
+    "train",
+    example="""
+    nextword train my-dialogues.jsonl --out models/mine --minutes 3
+    nextword train book.txt --out models/book --depth 4 --steps 2000
+    nextword train nextword:dialogues --out models/self --held-out nextword:phrasings
+    """,
+)
+@click.argument("data", nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The model's folder.")
+@click.option("--preset", metavar="NAME", help="seed, gpt2, llama or qwen3 (the default).")
+@click.option("--depth", type=int, help="The dial: d_model = 64 × depth, depth blocks and heads.")
+@click.option("--steps", type=Count(), help="Budget: optimizer steps.")
+@click.option("--tokens", type=Count(), help="Budget: tokens to learn from; 500k, 1.5M.")
+@click.option("--minutes", type=float, help="Budget: time; picks depth and steps. Default: 5.")
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="A TOML file.")
+@click.option("--tokenizer", metavar="KIND|FOLDER", help="bpe (default), words, characters.")
+@click.option("--vocab-size", type=Count(), help="Tokens of a tokenizer to be learned.")
+@click.option("--context", type=int, help="Tokens the model can look back on.")
+@click.option("--layers", type=int, help="Blocks, in place of the depth's.")
+@click.option("--heads", type=int, help="Heads, in place of the depth's.")
+@click.option("--width", type=int, help="d_model, in place of the depth's.")
+@click.option("--batch", type=int, help="Sequences per step.")
+@click.option("--accumulate", type=int, help="Work a batch through in so many parts.")
+@click.option("--optimizer", metavar="NAME", help="muon (default) or adamw.")
+@click.option("--learning-rate", type=float, help="Of AdamW.")
+@click.option("--dropout", type=float, help="Share dropped while training.")
+@click.option("--learn", metavar="WHAT", help="everything (default) or replies.")
+@click.option("--precision", metavar="NAME", help="auto (default), float32 or bfloat16.")
+@click.option("--device", metavar="NAME", help="auto (default), cpu, cuda or mps.")
+@click.option("--threads", type=int, help="Threads; default: the machine's cores.")
+@click.option("--seed", type=int, help="Of first weights, order and dropout. Default: 0.")
+@click.option("--held-out", metavar="SHARE|DATA", help="Judge by a share (0.1) or by other data.")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting.")
+@click.option("--skip-bad", is_flag=True, help="Pass over broken lines and count them.")
+@click.option("--fresh", is_flag=True, help="Start over where the folder has an earlier run.")
+@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard's event files.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+def train(
+    data: tuple[str, ...],
+    out: Path,
+    config_file: Path | None,
+    settings: tuple[str, ...],
+    skip_bad: bool,
+    fresh: bool,
+    tensorboard: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Teach a new transformer your text or dialogues.
+
+    DATA are files or folders of text, or of prompts and replies (JSONL, JSON, CSV, TSV, Parquet),
+    - for standard input, or nextword:dialogues for those that come with Nextword. Dialogues teach
+    it to reply; plain text teaches it to go on with a text.
+
+    Ctrl-C saves and stops; the same command goes on. Every setting is listed in docs/settings.md.
+    """
+    started = time.monotonic()
+    values = read_config(config_file) if config_file is not None else {}
+    apply_options(values, options)
+    for setting in settings:
+        apply_setting(values, setting)
+    if skip_bad:
+        values["skip_bad"] = True
+    run(
+        request_from(values, data, out),
+        fresh=fresh,
+        tensorboard=tensorboard,
+        quiet=quiet,
+        started=started,
+    )
+
+
+def run(
+    request: "TrainRequest",
+    *,
+    fresh: bool = False,
+    tensorboard: bool = False,
+    quiet: bool = False,
+    started: float,
+) -> None:
+    """Train, telling how it goes on standard output."""
+    from nextword.learn.progress import reporter_for
+    from nextword.learn.train import train as run_training
+
+    events = request.out / "training" / "tensorboard" if tensorboard else None
+    reporter = reporter_for(console(), quiet=quiet, tensorboard=events)
+    trained = run_training(request, reporter=reporter, fresh=fresh, started=started)
+    if trained.already and not quiet:
+        click.echo(
+            f"this run was finished before, after {trained.steps} steps; --fresh starts over"
+        )
+        for line in trained.lines():
+            click.echo(line)
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings of a TOML file: those of TrainRequest, with tables [model] and [training].
+
+    Raises:
+        ConfigError: the file is missing or is not TOML.
+    """
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+
+
+def apply_options(values: dict[str, Any], options: dict[str, Any]) -> None:
+    """Put the options that were given where they belong; they win over the file."""
+    budgets = ("steps", "tokens", "minutes")
+    if any(options.get(name) is not None for name in budgets):
+        for name in budgets:
+            values.pop(name, None)
+    for name, value in options.items():
+        if value is None:
+            continue
+        if name in PLACES:
+            section, key = PLACES[name]
+            values.setdefault(section, {})[key] = value
+        else:
+            values[name] = number_or_text(value) if name == "held_out" else value
+
+
+def apply_setting(values: dict[str, Any], setting: str) -> None:
+    """Put a `KEY=VALUE` of --set where it belongs; VALUE is written as in TOML.
+
+    Raises:
+        ConfigError: no `=`, or a key without its section.
+    """
+    import tomllib
+
+    key, equals, text = setting.partition("=")
+    section, dot, name = key.strip().partition(".")
+    if not equals or not dot or section not in SECTIONS:
+        raise ConfigError(
+            f"--set {setting!r} is not SECTION.KEY=VALUE with a section of "
+            f"{', '.join(SECTIONS)}; for example --set model.rotary_base=500.0"
+        )
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a word without quotes
+    values.setdefault(section, {})[name] = value
+
+
+def number_or_text(value: str) -> float | str:
+    """A share such as 0.1, or else the name of a file."""
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def request_from(values: dict[str, Any], data: tuple[str, ...], out: Path) -> "TrainRequest":
+    """The TrainRequest of all that was given.
+
+    Raises:
+        ConfigError: an unknown setting or an impossible value.
+    """
+    import dataclasses
+
+    from nextword.learn.request import TrainRequest
+
+    allowed = {item.name for item in dataclasses.fields(TrainRequest)} - {"data", "out"}
+    for key, value in values.items():
+        if key not in allowed:
+            raise ConfigError(unknown("setting", key, sorted(allowed)))
+        if key in SECTIONS and not isinstance(value, dict):
+            raise ConfigError(f"{key} is {value!r}; it must be a table, [{key}]")
+    if isinstance(values.get("minutes"), int):
+        values["minutes"] = float(values["minutes"])
+    return TrainRequest(data=data, out=out, **values)

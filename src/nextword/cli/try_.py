@@ -1,0 +1,88 @@
+"""`nextword try`: from nothing to a transformer that explains itself, in about a minute."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nextword.cli.common import command, console
+from nextword.cli.look import show_verdicts
+from nextword.cli.reply import show_stream
+from nextword.cli.train import run
+
+if TYPE_CHECKING:
+    from nextword.language_model import LanguageModel
+
+DIALOGUES, PHRASINGS = "nextword:dialogues", "nextword:phrasings"
+LOOKED_AT = "what is a query?"
+QUESTIONS = ("what is a transformer?", "why divide by the square root?", "what can you do?")
+DEPTH, STEPS, DROPOUT = 2, 400, 0.1  # measured: docs/lab-log.md, the recipe of make try
+
+
+@command("try", example="nextword try --out out/try")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("out/try"),
+    show_default=True,
+    help="The model's folder.",
+)
+@click.option("--fresh", is_flag=True, help="Train again, though the folder has a model.")
+def try_(out: Path, fresh: bool) -> None:
+    """Teach a tiny transformer the dialogues that come with Nextword, and talk to it.
+
+    It learns from scratch on this machine, in about a minute; then you see its verdict at every
+    position of one prompt, and its answers to three.
+    """
+    started = time.monotonic()
+    from nextword.language_model import LanguageModel
+    from nextword.learn.request import TrainRequest
+
+    request = TrainRequest(
+        data=(DIALOGUES,),
+        held_out=PHRASINGS,
+        out=out,
+        depth=DEPTH,
+        steps=STEPS,
+        training={"dropout": DROPOUT},
+    )
+    run(request, fresh=fresh, started=started)
+    model = LanguageModel.load(out)
+    heading(f'Every next word of "{LOOKED_AT}" and its reply, predicted and judged')
+    show_verdicts(console(), model.verdicts([LOOKED_AT, model.reply(LOOKED_AT).text]))
+    heading("Three questions")
+    for question in QUESTIONS:
+        ask(model, question)
+    heading("What next")
+    for what, how in next_steps(out):
+        click.echo(f"  {what}\n      {how}")
+
+
+def heading(text: str) -> None:
+    """Print a heading with room above it."""
+    click.echo(f"\n{text}\n")
+
+
+def ask(model: "LanguageModel", question: str) -> None:
+    """Print a question and the reply as it is made, and how it ended."""
+    click.echo(f"  you       {question}")
+    click.echo("  nextword  ", nl=False)
+    stream = model.stream(question)
+    show_stream(stream)
+    result = stream.result
+    ended = "the end token" if result.finish_reason == "stop" else "the length of the context"
+    click.echo(f"            ({len(result.tokens)} tokens, ended by {ended})\n")
+
+
+def next_steps(out: Path) -> list[tuple[str, str]]:
+    """What a person may do now, and the command for it."""
+    return [
+        ("talk with it", f"nextword chat {out}"),
+        ("see every number of one position", f'nextword look {out} "{LOOKED_AT}" --position 3'),
+        (
+            "teach a new one your own text or dialogues",
+            "nextword train my.jsonl --out models/mine --minutes 3",
+        ),
+        ("all commands", "nextword --help"),
+    ]
