@@ -405,9 +405,9 @@ def _earlier(run: Run) -> Trained:
 
 @contextlib.contextmanager
 def _threads(wanted: int) -> Iterator[None]:
-    """As many threads as asked for, or as there are cores, until the run is over."""
+    """As many threads as asked for, or as there are cores (or OMP_NUM_THREADS), for the run."""
     before = torch.get_num_threads()
-    torch.set_num_threads(wanted or cores())
+    torch.set_num_threads(wanted or min(before, cores()))
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from tests.parity.grid import GRID, config_of
 
 from nextword.errors import ConfigError, ContextError, DataError, LossError
 from nextword.glass import record
@@ -14,7 +15,6 @@ from nextword.glass.chain import Chain, explain
 from nextword.glass.chain_parts import Line, Step
 from nextword.model import Decoder
 from nextword.presets import preset
-from tests.parity.grid import GRID, config_of
 
 IDS = [3, 1, 4, 1, 5, 9, 2]
 Floats = NDArray[np.float64]
@@ -186,7 +186,7 @@ def test_the_numbers_are_the_traces(row: str) -> None:
     for j, value in enumerate(seen, start=first):
         np.testing.assert_array_equal(value.astype(np.float32), values[j].numpy())
     shown = [v[1] for v in vectors(step_of(chain, "attention.attention_weights"))[:-1]]
-    np.testing.assert_array_equal(np.float32(shown), weights[first : i + 1].numpy())
+    np.testing.assert_array_equal(np.array(shown, np.float32), weights[first : i + 1].numpy())
     context = vectors(step_of(chain, "attention.context"))[-1]
     expected = trace[f"blocks.{last}.attention.context"][head, i].numpy()
     np.testing.assert_array_equal(context.astype(np.float32), expected)

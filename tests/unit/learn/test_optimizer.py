@@ -1,0 +1,110 @@
+"""The optimizer: who turns which weight, and a state that can be put away and taken up."""
+
+import pytest
+import torch
+
+from nextword.config import TrainingConfig
+from nextword.errors import CheckpointError
+from nextword.learn.optimizer import Optimizer
+from nextword.model.decoder import Decoder
+from nextword.presets import preset
+
+IDS = torch.tensor([[3, 1, 4, 1, 5]])
+
+
+def make(
+    optimizer: str = "muon", *, model: str = "gpt2", rate: float = 3e-3
+) -> tuple[Decoder, Optimizer]:
+    config = preset(model, vocab_size=11, context_length=5, d_model=6, n_layers=2, n_heads=2)
+    decoder = Decoder(config, seed=1)
+    training = TrainingConfig(steps=10, optimizer=optimizer, learning_rate=rate)  # type: ignore[arg-type]
+    return decoder, Optimizer(decoder, training)
+
+
+def one_step(decoder: Decoder, optimizer: Optimizer, share: float = 1.0) -> None:
+    optimizer.forget_gradients()
+    decoder(IDS).square().mean().backward()
+    optimizer.step(share)
+
+
+def weights(decoder: Decoder) -> dict[str, torch.Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in decoder.named_parameters()}
+
+
+def test_muon_has_the_matrices_of_the_blocks_and_adamw_the_rest() -> None:
+    decoder, optimizer = make()
+    one_step(decoder, optimizer)
+    by_muon = {
+        path.split("/")[0] for path in optimizer.tensors() if path.endswith("momentum_buffer")
+    }
+    assert by_muon == {
+        name
+        for name, tensor in decoder.named_parameters()
+        if name.startswith("blocks.") and tensor.dim() == 2
+    }
+    by_adamw = {path.split("/")[0] for path in optimizer.tensors() if path.endswith("/exp_avg")}
+    assert by_adamw == set(dict(decoder.named_parameters())) - by_muon
+
+
+def test_adamw_alone_has_them_all() -> None:
+    decoder, optimizer = make("adamw")
+    one_step(decoder, optimizer)
+    assert {path.rpartition("/")[2] for path in optimizer.tensors()} == {
+        "step",
+        "exp_avg",
+        "exp_avg_sq",
+    }
+
+
+def test_the_first_step_of_adamw_is_the_learning_rate_towards_the_smaller_loss() -> None:
+    decoder, optimizer = make("adamw", rate=0.01)
+    before = weights(decoder)
+    one_step(decoder, optimizer, share=0.5)
+    for name, tensor in decoder.named_parameters():
+        assert tensor.grad is not None
+        decayed = before[name] * (1 - 0.005 * 0.1) if tensor.dim() > 1 else before[name]
+        expected = decayed - 0.005 * tensor.grad / (tensor.grad.abs() + 1e-8)
+        torch.testing.assert_close(tensor.detach(), expected, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
+@pytest.mark.parametrize("model", ["gpt2", "qwen3", "seed"])
+def test_a_state_put_away_and_taken_up_goes_on_to_the_same_weights(kind: str, model: str) -> None:
+    if model == "seed":
+        config = preset("seed", vocab_size=11, context_length=5, d_model=6)
+        decoder = Decoder(config, seed=1)
+        optimizer = Optimizer(decoder, TrainingConfig(steps=9, optimizer=kind))  # type: ignore[arg-type]
+        other = Decoder(config, seed=2)
+        later = Optimizer(other, TrainingConfig(steps=9, optimizer=kind))  # type: ignore[arg-type]
+    else:
+        decoder, optimizer = make(kind, model=model)
+        other, later = make(kind, model=model)
+    for _ in range(3):
+        one_step(decoder, optimizer)
+    other.load_state_dict(decoder.state_dict())
+    kept = {name: tensor.clone() for name, tensor in optimizer.tensors().items()}
+    later.load(kept)
+    for _ in range(3):
+        one_step(decoder, optimizer)
+        one_step(other, later)
+    for name, tensor in weights(decoder).items():
+        assert torch.equal(tensor, dict(other.named_parameters())[name]), name
+    assert all(torch.equal(kept[name], tensor) for name, tensor in kept.items())
+
+
+def test_what_was_loaded_is_not_changed_by_later_steps() -> None:
+    decoder, optimizer = make()
+    one_step(decoder, optimizer)
+    kept = {name: tensor.clone() for name, tensor in optimizer.tensors().items()}
+    copy = {name: tensor.clone() for name, tensor in kept.items()}
+    optimizer.load(kept)
+    one_step(decoder, optimizer)
+    assert all(torch.equal(kept[name], copy[name]) for name in kept)
+
+
+def test_the_state_of_another_model_is_refused() -> None:
+    decoder, optimizer = make(model="gpt2")
+    one_step(decoder, optimizer)
+    _, other = make(model="qwen3")
+    with pytest.raises(CheckpointError, match="position_embedding"):
+        other.load(optimizer.tensors())
