@@ -80,7 +80,7 @@ def test_json_has_every_token_with_its_probability(folder: Path) -> None:
     result = run("reply", folder, "d", "e", "--json")
     first, second = map(json.loads, result.stdout.splitlines())
     assert (first["prompt"], second["prompt"]) == ("d", "e")
-    assert (first["text"], first["finish_reason"], first["prompt_tokens"]) == ("abc", "stop", 2)
+    assert (first["reply"], first["finish_reason"], first["prompt_tokens"]) == ("abc", "stop", 2)
     assert [token["token"] for token in first["tokens"]] == ["a", "b", "c", "<|end|>"]
     assert all(token["probability"] > 0.99 for token in first["tokens"])
     assert all(token["kept_probability"] == 1 for token in first["tokens"])

@@ -1,7 +1,8 @@
 """`nextword reply`: a model answers prompts, each on its own."""
 
+import itertools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -131,12 +132,18 @@ def prompts_given(prompts: tuple[str, ...]) -> Iterator[str]:
     """
     if prompts:
         return iter(prompts)
-    if sys.stdin.isatty():
+    piped: Iterator[str] = iter(()) if sys.stdin.isatty() else _lines_with_text(sys.stdin)
+    first = next(piped, None)
+    if first is None:
         raise DataError(
             "no prompt is given; put one after the folder, in quotes, or pipe prompts in, one a "
             "line. To talk turn by turn, use: nextword chat"
         )
-    return (line.rstrip("\r\n") for line in sys.stdin if line.strip())
+    return itertools.chain([first], piped)
+
+
+def _lines_with_text(stream: Iterable[str]) -> Iterator[str]:
+    return (line.rstrip("\r\n") for line in stream if line.strip())
 
 
 def as_mapping(prompt: str, reply: "Reply", model: "LanguageModel") -> dict[str, Any]:
@@ -152,7 +159,7 @@ def as_mapping(prompt: str, reply: "Reply", model: "LanguageModel") -> dict[str,
     ]
     return {
         "prompt": prompt,
-        "text": reply.text,
+        "reply": reply.text,
         "finish_reason": reply.finish_reason,
         "prompt_tokens": reply.prompt_tokens,
         "seconds": reply.seconds,
