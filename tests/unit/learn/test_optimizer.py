@@ -15,7 +15,7 @@ IDS = torch.tensor([[3, 1, 4, 1, 5]])
 def make(
     optimizer: str = "muon", *, model: str = "gpt2", rate: float = 3e-3
 ) -> tuple[Decoder, Optimizer]:
-    config = preset(model, vocab_size=11, context_length=5, d_model=6, n_layers=2, n_heads=2)
+    config = preset(model, vocab_size=11, context_length=5, d_model=8, n_layers=2, n_heads=2)
     decoder = Decoder(config, seed=1)
     training = TrainingConfig(steps=10, optimizer=optimizer, learning_rate=rate)  # type: ignore[arg-type]
     return decoder, Optimizer(decoder, training)
