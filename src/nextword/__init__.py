@@ -53,11 +53,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Load a public name from its home when it is first used."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'nextword' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+if not TYPE_CHECKING:  # type checkers see the imports above, and so a misspelt name
+
+    def __getattr__(name: str) -> Any:
+        """Load a public name from its home when it is first used."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'nextword' has no attribute {name!r}")
+        return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

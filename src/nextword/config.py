@@ -1,18 +1,15 @@
 """Every setting, as frozen dataclasses, one per owner: model, training, reply.
 
 A setting is checked where it is made: an impossible one raises ConfigError with both numbers.
-`config_from` builds any of them from a plain mapping and refuses unknown keys.
+`config_from` (settings.py) builds any of them from a plain mapping and refuses unknown keys.
 """
 
-import contextlib
-import dataclasses
-import types
-import typing
-from collections.abc import Mapping, Sequence
+import math
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-from nextword.errors import ConfigError, unknown
+from nextword.errors import ConfigError
+from nextword.settings import above, at_least, check_choices, check_seed, config_from, within
 
 Position = Literal["none", "sinusoidal", "learned", "rotary"]
 Norm = Literal["none", "layer", "rms"]
@@ -30,7 +27,7 @@ class RotaryScaling:
     Sources: linear (arXiv 2306.15595), yarn (arXiv 2309.00071), llama3 (the Llama 3.1 release).
     """
 
-    kind: RotaryScalingKind
+    kind: RotaryScalingKind  # which rule
     factor: float  # new context / original context
     original_context_length: int  # tokens
     low_freq_factor: float = 1.0  # llama3
@@ -40,9 +37,9 @@ class RotaryScaling:
     attention_factor: float | None = None  # yarn: scale of cos and sin; None derives it
 
     def __post_init__(self) -> None:
-        _check_choices(self)
-        if self.factor < 1:
-            raise ConfigError(f"rotary factor is {self.factor}; it must be at least 1")
+        check_choices(self)
+        within(self, "factor", 1, math.inf, below=True)
+        at_least(self, "original_context_length", 1)
         if self.kind == "llama3" and self.high_freq_factor <= self.low_freq_factor:
             raise ConfigError(
                 f"high_freq_factor {self.high_freq_factor} must be larger than "
@@ -58,41 +55,46 @@ class ModelConfig:
     n_kv_heads K, d_head D, d_ff F. Where a size is None it is derived when the config is made.
     """
 
-    vocab_size: int
-    d_model: int
-    context_length: int = 256
-    n_layers: int = 1
-    n_heads: int = 1
-    n_kv_heads: int | None = None  # None: n_heads
-    d_head: int | None = None  # None: d_model / n_heads
-    d_ff: int | None = None  # None: 4 d_model, or 8/3 d_model rounded up to 32 when gated
+    vocab_size: int  # V, tokens in the vocabulary
+    d_model: int  # M, the width of a word vector and of the residual
+    context_length: int = 256  # tokens that the model can look back on
+    n_layers: int = 1  # blocks
+    n_heads: int = 1  # H
+    n_kv_heads: int | None = None  # K, key/value heads; None: n_heads
+    d_head: int | None = None  # D, the width of a head; None: d_model / n_heads
+    d_ff: int | None = None  # F; None: 4 d_model, or 8/3 d_model rounded up to 32 when gated
 
-    position: Position = "rotary"
-    rotary_base: float = 10000.0
-    rotary_scaling: RotaryScaling | None = None
-    norm: Norm = "rms"
-    norm_placement: NormPlacement = "before"
-    norm_epsilon: float = 1e-6
+    position: Position = "rotary"  # how a token's place is told
+    rotary_base: float = 10000.0  # the slowest pair of dimensions turns 1/base as fast as the first
+    rotary_scaling: RotaryScaling | None = None  # for a context longer than the one first trained
+    norm: Norm = "rms"  # what brings the residual to a standard length
+    norm_placement: NormPlacement = "before"  # before each sublayer, or after it and its residual
+    norm_epsilon: float = 1e-6  # keeps a norm from dividing by zero
     scaled_scores: bool = True  # scores / sqrt(d_head)
-    output_projection: bool = True
-    query_key_norm: bool = False
+    output_projection: bool = True  # a matrix between the heads' contexts and the residual
+    query_key_norm: bool = False  # queries and keys brought to a standard length
     sliding_window: int | None = None  # tokens a position looks back on, itself included
     sliding_layers: tuple[int, ...] | None = None  # None: every layer, if there is a window
-    attention_soft_cap: float | None = None
-    logit_soft_cap: float | None = None
-    feed_forward: FeedForward = "swiglu"
-    attention_bias: bool = False  # query, key, value
-    output_bias: bool = False  # attention's output projection
-    feed_forward_bias: bool = False
+    attention_soft_cap: float | None = None  # scores stay within ± this
+    logit_soft_cap: float | None = None  # logits stay within ± this
+    feed_forward: FeedForward = "swiglu"  # none, an activation, or a gated one
+    attention_bias: bool = False  # of query, key and value
+    output_bias: bool = False  # of attention's output projection
+    feed_forward_bias: bool = False  # of the feed-forward's matrices
     norm_bias: bool = True  # of layer norm only; rms norm has none
-    unembedding_bias: bool = False
-    tied_embeddings: bool = False
+    unembedding_bias: bool = False  # of the fully connected layer
+    tied_embeddings: bool = False  # unembedding and token embedding are one matrix
 
     def __post_init__(self) -> None:
-        _check_choices(self)
+        check_choices(self)
         for name in ("vocab_size", "d_model", "context_length", "n_heads"):
-            _at_least(self, name, 1)
-        _at_least(self, "n_layers", 0)
+            at_least(self, name, 1)
+        at_least(self, "n_layers", 0)
+        for name in ("n_kv_heads", "d_head", "d_ff"):
+            if getattr(self, name) is not None:
+                at_least(self, name, 1)
+        above(self, "rotary_base", 0)
+        within(self, "norm_epsilon", 0, 1, below=True)
         self._derive_sizes()
         self._check_heads()
         self._check_options()
@@ -185,9 +187,8 @@ class ModelConfig:
                     f"(0 to {self.n_layers - 1})"
                 )
         for name in ("attention_soft_cap", "logit_soft_cap"):
-            cap = getattr(self, name)
-            if cap is not None and cap <= 0:
-                raise ConfigError(f"{name} is {cap}; it must be above 0, or left out")
+            if getattr(self, name) is not None:
+                above(self, name, 0)
 
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -199,57 +200,54 @@ Optimizer = Literal["muon", "adamw"]
 class TrainingConfig:
     """How a decoder learns. The number of steps is the budget; everything else has a default."""
 
-    steps: int
+    steps: int  # of the optimizer
     batch_size: int = 16  # sequences per optimizer step
     accumulate: int = 1  # the batch is worked through in this many parts
-    optimizer: Optimizer = "muon"
+    optimizer: Optimizer = "muon"  # of the blocks' matrices; AdamW has the rest
     learning_rate: float = 3e-3  # of AdamW
-    muon_learning_rate: float = 2e-2
+    muon_learning_rate: float = 2e-2  # of Muon
     momentum: float = 0.95  # of Muon
-    beta1: float = 0.9
-    beta2: float = 0.95
-    weight_decay: float = 0.1
+    beta1: float = 0.9  # of AdamW: memory of the gradient
+    beta2: float = 0.95  # of AdamW: memory of its square
+    weight_decay: float = 0.1  # of matrices, per step and learning rate
     warmup_share: float = 0.02  # of the steps, learning rate rising from 0
     decay_share: float = 0.4  # of the steps, learning rate falling to 0
     gradient_clip: float = 1.0  # largest norm of the whole gradient; 0: no clipping
-    dropout: float = 0.0
-    learn: Learn = "everything"
+    dropout: float = 0.0  # share of activations and attention weights dropped
+    learn: Learn = "everything"  # every next word, or those of replies only
     talks: float = 0.5  # of the rows of dialogues in which later ones see earlier ones, as in chat
-    precision: Precision = "auto"
-    device: str = "auto"
+    precision: Precision = "auto"  # of matrix products; the weights are kept in float32
+    device: str = "auto"  # cpu, cuda, mps, or the best of them
     threads: int = 0  # 0: as many as the machine has cores
-    seed: int = 0
+    seed: int = 0  # of first weights, order and dropout
     evaluate_every: int = 0  # steps; 0: derived from the budget
     checkpoint_every: int = 0  # steps; 0: derived from the budget
     sample_every: int = 0  # steps; 0: derived from the budget
 
     def __post_init__(self) -> None:
-        _check_choices(self)
+        check_choices(self)
         for name in ("steps", "batch_size", "accumulate"):
-            _at_least(self, name, 1)
+            at_least(self, name, 1)
         for name in ("threads", "evaluate_every", "checkpoint_every", "sample_every"):
-            _at_least(self, name, 0)
+            at_least(self, name, 0)
         if self.batch_size % self.accumulate:
             raise ConfigError(
                 f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}"
             )
-        for name in ("warmup_share", "decay_share", "talks", "dropout"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1 or (name == "dropout" and value == 1):
-                below = "below" if name == "dropout" else "at most"
-                raise ConfigError(f"{name} is {value}; it must be at least 0 and {below} 1")
+        for name in ("warmup_share", "decay_share", "talks"):
+            within(self, name, 0, 1)
+        for name in ("dropout", "momentum", "beta1", "beta2"):
+            within(self, name, 0, 1, below=True)
         if self.warmup_share + self.decay_share > 1:
             raise ConfigError(
                 f"warmup_share {self.warmup_share} and decay_share {self.decay_share} "
                 "together exceed 1"
             )
         for name in ("learning_rate", "muon_learning_rate"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
-        _check_seed(self.seed)
+            above(self, name, 0)
         for name in ("weight_decay", "gradient_clip"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 0")
+            within(self, name, 0, math.inf, below=True)
+        check_seed(self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,109 +267,19 @@ class ReplyConfig:
     max_tokens: int | None = None  # None: until the context window is full
 
     def __post_init__(self) -> None:
-        if self.temperature < 0:
-            raise ConfigError(f"temperature is {self.temperature}; it must be at least 0")
+        within(self, "temperature", 0, math.inf, below=True)
         if self.top_k < 0:
             raise ConfigError(f"top_k is {self.top_k}; it must be at least 1, or 0 for all")
         if not 0 < self.top_p <= 1:
             raise ConfigError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
-        if not 0 <= self.min_p <= 1:
-            raise ConfigError(f"min_p is {self.min_p}; it must be between 0 and 1")
-        if self.repetition_penalty <= 0:
-            raise ConfigError(
-                f"repetition_penalty is {self.repetition_penalty}; it must be above 0 (1: none)"
-            )
+        within(self, "min_p", 0, 1)
+        above(self, "repetition_penalty", 0)
         if self.max_tokens is not None and self.max_tokens < 1:
             raise ConfigError(f"max_tokens is {self.max_tokens}; it must be at least 1")
         if self.seed is not None:
-            _check_seed(self.seed)
+            check_seed(self.seed)
         if any(not text for text in self.stop):
             raise ConfigError("a stop string is empty; every reply would end at once")
-
-
-ConfigT = TypeVar("ConfigT")
-
-
-def config_from(cls: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
-    """Build a config of class `cls` from a plain mapping (TOML, JSON), nested ones included.
-
-    Raises:
-        ConfigError: for an unknown key (with the nearest match), a missing one, or a wrong type.
-    """
-    hints = typing.get_type_hints(cls)
-    fields = {item.name: item for item in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    made: dict[str, Any] = {}
-    for key, value in values.items():
-        if key not in fields:
-            raise ConfigError(unknown(f"setting in {cls.__name__}", key, fields))
-        made[key] = _fit(f"{cls.__name__}.{key}", hints[key], value)
-    missing = [
-        name
-        for name, item in fields.items()
-        if name not in made and item.default is item.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise ConfigError(f"{cls.__name__} needs the setting {missing[0]!r}, which is not given")
-    return cls(**made)
-
-
-def _fit(name: str, hint: Any, value: Any) -> Any:
-    """`value` as the type `hint` wants it, or a ConfigError."""
-    origin = typing.get_origin(hint)
-    if origin in (types.UnionType, typing.Union):
-        return _fit_one_of(name, typing.get_args(hint), value)
-    if origin is Literal:
-        return value  # checked by _check_choices with the allowed ones
-    if origin is tuple and isinstance(value, list | tuple):
-        inner = typing.get_args(hint)[0]
-        return tuple(_fit(name, inner, item) for item in value)
-    if origin is Mapping and isinstance(value, Mapping):
-        return value
-    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-        return config_from(typing.cast(type[Any], hint), value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if (
-        isinstance(hint, type)
-        and isinstance(value, hint)
-        and (hint is bool) == isinstance(value, bool)
-    ):
-        return value
-    raise ConfigError(f"{name} is {value!r}; it must be of type {_named(hint)}")
-
-
-def _fit_one_of(name: str, hints: Sequence[Any], value: Any) -> Any:
-    """`value` as the first of several types that takes it."""
-    if value is None and type(None) in hints:
-        return None
-    kinds = [hint for hint in hints if hint is not type(None)]
-    for kind in kinds[:-1]:
-        with contextlib.suppress(ConfigError):
-            return _fit(name, kind, value)
-    return _fit(name, kinds[-1], value)
-
-
-def _named(hint: Any) -> str:
-    return str(getattr(hint, "__name__", hint))
-
-
-def _check_choices(config: Any) -> None:
-    """Every field that is a Literal holds one of its values."""
-    for name, hint in typing.get_type_hints(type(config)).items():
-        value = getattr(config, name)
-        if typing.get_origin(hint) is Literal and value not in typing.get_args(hint):
-            raise ConfigError(unknown(name, str(value), typing.get_args(hint)))
-
-
-def _at_least(config: Any, name: str, smallest: int) -> None:
-    value = getattr(config, name)
-    if value < smallest:
-        raise ConfigError(f"{name} is {value}; it must be at least {smallest}")
-
-
-def _check_seed(seed: int) -> None:
-    if not 0 <= seed < 1 << 63:
-        raise ConfigError(f"seed is {seed}; it must be at least 0 and below 2^63")
 
 
 __all__ = [

@@ -51,7 +51,8 @@ def sync_folder(folder: Path) -> None:
 
 def disk_error(path: Path, error: OSError) -> NextwordError:
     """The RunError that explains why `path` could not be used, with the way to mend it."""
-    path = Path(error.filename or path)
+    named = Path(error.filename or path)
+    path = path if named.name.endswith(".partial") else named  # nobody knows of partial files
     if error.errno == errno.ENOSPC:
         return RunError(
             f"the disk is full: {path} could not be written. What was saved before is untouched; "

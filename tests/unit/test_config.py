@@ -18,7 +18,11 @@ ROTARY: dict[str, Any] = {"kind": "llama3", "factor": 8.0, "original_context_len
 
 # Settings that are at odds, and what is said: what was given, what is allowed, how to mend it.
 REFUSED: list[tuple[type, dict[str, Any], str]] = [
-    (RotaryScaling, ROTARY | {"factor": 0.5}, "rotary factor is 0.5; it must be at least 1"),
+    (
+        RotaryScaling,
+        ROTARY | {"factor": 0.5},
+        "factor is 0.5; it must be a finite number, at least 1",
+    ),
     (
         RotaryScaling,
         ROTARY | {"low_freq_factor": 4.0},
@@ -44,9 +48,19 @@ REFUSED: list[tuple[type, dict[str, Any], str]] = [
     ),
     (
         ModelConfig,
-        {"n_heads": 7, "n_kv_heads": 0},
-        "n_heads 7 is not a multiple of n_kv_heads 0; every key/value head serves the same number "
+        {"n_heads": 7, "n_kv_heads": 3},
+        "n_heads 7 is not a multiple of n_kv_heads 3; every key/value head serves the same number "
         "of heads",
+    ),
+    (ModelConfig, {"n_kv_heads": 0}, "n_kv_heads is 0; it must be at least 1"),
+    (ModelConfig, {"d_ff": -1}, "d_ff is -1; it must be at least 1"),
+    (ModelConfig, {"rotary_base": 0.0}, "rotary_base is 0.0; it must be a finite number above 0"),
+    (TrainingConfig, {"beta2": 1.0}, "beta2 is 1.0; it must be at least 0 and below 1"),
+    (TrainingConfig, {"talks": 1.5}, "talks is 1.5; it must be at least 0 and at most 1"),
+    (
+        TrainingConfig,
+        {"weight_decay": float("nan")},
+        "weight_decay is nan; it must be a finite number, at least 0",
     ),
     (
         ModelConfig,
@@ -80,7 +94,7 @@ REFUSED: list[tuple[type, dict[str, Any], str]] = [
     (
         ModelConfig,
         {"logit_soft_cap": 0.0},
-        "logit_soft_cap is 0.0; it must be above 0, or left out",
+        "logit_soft_cap is 0.0; it must be a finite number above 0",
     ),
     (
         ModelConfig,
@@ -102,17 +116,29 @@ REFUSED: list[tuple[type, dict[str, Any], str]] = [
         {"warmup_share": 0.7, "decay_share": 0.4},
         "warmup_share 0.7 and decay_share 0.4 together exceed 1",
     ),
-    (TrainingConfig, {"learning_rate": 0.0}, "learning_rate is 0.0; it must be above 0"),
-    (TrainingConfig, {"gradient_clip": -1.0}, "gradient_clip is -1.0; it must be at least 0"),
+    (
+        TrainingConfig,
+        {"learning_rate": 0.0},
+        "learning_rate is 0.0; it must be a finite number above 0",
+    ),
+    (
+        TrainingConfig,
+        {"gradient_clip": -1.0},
+        "gradient_clip is -1.0; it must be a finite number, at least 0",
+    ),
     (TrainingConfig, {"seed": -3}, "seed is -3; it must be at least 0 and below 2^63"),
-    (ReplyConfig, {"temperature": -0.5}, "temperature is -0.5; it must be at least 0"),
+    (
+        ReplyConfig,
+        {"temperature": -0.5},
+        "temperature is -0.5; it must be a finite number, at least 0",
+    ),
     (ReplyConfig, {"top_k": -1}, "top_k is -1; it must be at least 1, or 0 for all"),
     (ReplyConfig, {"top_p": 0.0}, "top_p is 0.0; it must be above 0 and at most 1"),
-    (ReplyConfig, {"min_p": 1.5}, "min_p is 1.5; it must be between 0 and 1"),
+    (ReplyConfig, {"min_p": 1.5}, "min_p is 1.5; it must be at least 0 and at most 1"),
     (
         ReplyConfig,
         {"repetition_penalty": 0.0},
-        "repetition_penalty is 0.0; it must be above 0 (1: none)",
+        "repetition_penalty is 0.0; it must be a finite number above 0",
     ),
     (ReplyConfig, {"max_tokens": 0}, "max_tokens is 0; it must be at least 1"),
     (ReplyConfig, {"seed": 1 << 63}, f"seed is {1 << 63}; it must be at least 0 and below 2^63"),

@@ -1,6 +1,6 @@
 """The arrows between the rooms, read from the imports; and the few rules of every file.
 
-    errors → files → config → machine, presets → text, model → glass, folder, reply
+    errors → files, settings → config → machine, presets → text, model → glass, folder, reply
            → learn → language_model → api → cli
 
 A room may import those before it, never those after it, nor one on its own floor.
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src"
 FLOORS = (  # from the ground up; rooms on one floor do not import each other
     ("errors",),
-    ("files",),
+    ("files", "settings"),
     ("config",),
     ("machine", "presets"),
     ("text", "model"),
@@ -38,7 +38,7 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 # Packages that are imported inside a function, so that nobody waits for what they do not use.
 LATE = {"pyarrow", "torch.utils.tensorboard", "tensorboard", "transformers"}
 # What must load without torch: it is on the way to `nextword --help`, or has no use for it.
-QUICK_ROOMS = {"cli", "text", "errors", "files", "config", "presets", "nextword"}
+QUICK_ROOMS = {"cli", "text", "errors", "files", "settings", "config", "presets", "nextword"}
 QUICK_MODULES = {"nextword.learn.request", "nextword.learn.progress", "nextword.learn.readable"}
 # All that the model's room may import; no files, no JSON, no operating system.
 MODEL_NEEDS = {"collections", "dataclasses", "math", "typing", "torch", "nextword"}

@@ -47,7 +47,7 @@ def fatal(error: Exception) -> FatalError:
     """What to tell a person of `error`."""
     name, text = type(error).__name__, str(error)
     if isinstance(error, NextwordError):
-        return FatalError(text, FAILED)
+        return FatalError(text, error.exit_code)
     if isinstance(error, OSError):
         where = "" if error.filename is None else f"{error.filename}: "
         return FatalError(f"{where}{error.strerror or text}", FAILED)

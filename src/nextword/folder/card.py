@@ -222,7 +222,7 @@ def _use(facts: CardFacts) -> list[str]:
         "import nextword",
         "",
         f"model = nextword.load({quoted})",
-        'print(model.reply("a prompt"))',
+        'print(model.reply("a prompt").text)',
         "```",
     ]
     if family_of(facts.config) == OWN:

@@ -226,17 +226,22 @@ def _take_lock(folder: Path) -> filelock.BaseFileLock:
 
 
 def _check_place(folder: Path) -> None:
-    """A run goes into an empty folder or a model's: never among a person's other files."""
+    """A run goes into an empty folder or an earlier run's: never over a person's other files."""
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; a run needs a folder. Choose another --out.")
     names = {path.name for path in folder.iterdir()} if folder.exists() else set()
     others = sorted(names - TOKENIZER_FILES - LITTER)
-    if not others or {"training", "config.json"} & names:
+    if not others or "training" in names:
         return
+    if "config.json" in names:
+        raise RunError(
+            f"{folder} holds a model that no run of Nextword left there, and a run would replace "
+            "it. Choose an empty folder, a new one, or an earlier run's for --out."
+        )
     more = f" and {len(others) - 3} more" if len(others) > 3 else ""
     raise RunError(
         f"{folder} holds other things ({', '.join(others[:3])}{more}) and no model. Choose an "
-        "empty folder, a new one, or a model's folder for --out."
+        "empty folder, a new one, or an earlier run's for --out."
     )
 
 

@@ -110,7 +110,7 @@ def json_lines(file: File, broken: Broken) -> Iterator[Record]:
             continue
         where = f"{file.name}:{number}"
         try:
-            value = json.loads(line.decode("utf-8"))
+            value = json.loads(line.decode("utf-8").rstrip("\r\n"))
         except UnicodeDecodeError as error:
             broken(where, _not_in_encoding(file, begin + error.start))
         except json.JSONDecodeError as error:

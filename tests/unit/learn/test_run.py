@@ -124,8 +124,17 @@ def test_a_folder_with_other_things_is_refused_and_left_alone(tmp_path: Path) ->
     assert len(list(tmp_path.iterdir())) == 4
 
 
-@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", ".DS_Store"])
-def test_a_model_or_an_empty_folder_is_welcome(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_model_that_no_run_left_is_not_replaced(tmp_path: Path, fresh: bool) -> None:
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+
+    with pytest.raises(RunError, match="holds a model that no run of Nextword left there"):
+        Run.open(tmp_path, SETTINGS, fresh=fresh, warn=refuse_warning)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", ".DS_Store"])
+def test_an_empty_folder_is_welcome(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("{}", encoding="utf-8")
 
     Run.open(tmp_path, SETTINGS, warn=refuse_warning).close()
