@@ -78,7 +78,7 @@ def test_both_forwards_are_the_article_in_numpy(width: int, vocab: int, length: 
         preset("seed", vocab_size=vocab, context_length=13, d_model=width), seed=width
     ).eval()
     with torch.no_grad():
-        decoder.unembedding.bias.normal_(generator=torch.Generator().manual_seed(1))  # type: ignore[union-attr]
+        decoder.unembedding.bias.normal_(generator=torch.Generator().manual_seed(1))
     draw = np.random.default_rng(vocab)
     words = draw.integers(0, vocab, length)
     expected = article(words.tolist(), matrices(decoder))

@@ -81,7 +81,11 @@ class Count(click.ParamType[int]):
 @click.option("--device", metavar="NAME", help="auto (default), cpu, cuda or mps.")
 @click.option("--threads", type=int, help="Threads; default: the machine's cores.")
 @click.option("--seed", type=int, help="Of first weights, order and dropout. Default: 0.")
-@click.option("--held-out", metavar="SHARE|DATA", help="Judge by a share (0.1) or by other data.")
+@click.option(
+    "--held-out",
+    metavar="SHARE|DATA",
+    help="Judge by a share of the data (default: 0.1) or by other data.",
+)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting.")
 @click.option("--skip-bad", is_flag=True, help="Pass over broken lines and count them.")
 @click.option("--fresh", is_flag=True, help="Start over where the folder has an earlier run.")

@@ -12,7 +12,7 @@ from nextword.learn.request import TrainRequest
 from nextword.text.corpus import Corpus, open_corpus
 from nextword.text.dialogue import Dialogue
 from nextword.text.learn_tokenizer import KINDS
-from nextword.text.parts import Part, split, whole
+from nextword.text.parts import ENOUGH_DOCUMENTS, Part, split, whole
 from nextword.text.samples import Rows, Samples, Windows
 from nextword.text.shards import Shards, prepare
 from nextword.text.tokenizer import Tokenizer
@@ -20,6 +20,7 @@ from nextword.text.tokenizer import Tokenizer
 TEXT_CONTEXT = 256  # tokens of a sequence of plain text, unless asked otherwise
 LEAST_CONTEXT = 16  # the shortest that is chosen for a small text
 DIALOGUE_CONTEXTS = (128, 1024)  # the bounds within which it follows the dialogues' lengths
+HELD_OUT_SHARE = 0.1  # unless asked otherwise
 FITTING_SHARE = 0.995  # of the dialogues that the context should hold whole
 
 Progress = Callable[[int, int], None]
@@ -118,11 +119,22 @@ def prepare_data(
             )
         context = request.context or default_context(shards, min(shards.n_tokens, judged.n_tokens))
         return Prepared(tokenizer, shards, whole(shards), (judged, whole(judged)), context)
-    share = request.held_out
+    share = request.held_out if request.held_out is not None else default_share(shards, warn)
     shortest = int(shards.n_tokens * (min(share, 1 - share) if share else 1))
     context = request.context or default_context(shards, shortest)
-    train, rest = split(shards, share=request.held_out, seed=seed, context_length=context)
+    train, rest = split(shards, share=share, seed=seed, context_length=context)
     return Prepared(tokenizer, shards, train, None if rest is None else (shards, rest), context)
+
+
+def default_share(shards: Shards, warn: Callable[[str], None]) -> float:
+    """How much is held out when nobody says: nothing of a handful of dialogues."""
+    if not shards.is_dialogue or shards.n_documents >= ENOUGH_DOCUMENTS:
+        return HELD_OUT_SHARE
+    warn(
+        f"{shards.n_documents} dialogues are too few to hold any out ({ENOUGH_DOCUMENTS} would "
+        "do), so all are learned and none is left to judge by"
+    )
+    return 0.0
 
 
 def default_context(shards: Shards, shortest: int) -> int:

@@ -9,15 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nextword.config import ReplyConfig
 from nextword.learn.loss import NO_LOSS, loss_sum
 from nextword.learn.scores import Scores
 from nextword.model.decoder import Decoder
-from nextword.reply.engine import generate_many
 from nextword.text.parts import Part
 from nextword.text.samples import Samples
 from nextword.text.shards import Shards
-from nextword.text.tokenizer import Tokenizer
 
 BATCH_TOKENS = 4096  # worked through at once
 
@@ -143,29 +140,6 @@ def prompts_and_replies(
                 if limit is not None and len(pairs) == limit:
                     return pairs
     return pairs
-
-
-def score_replies(
-    decoder: Decoder,
-    tokenizer: Tokenizer,
-    pairs: Sequence[tuple[Sequence[int], Sequence[int]]],
-) -> ReplyScores:
-    """Let the decoder reply, greedily, to each prompt that leaves room, and compare.
-
-    A reply that is still going at twice the length of the longest in the data counts as one that
-    did not stop.
-    """
-    context = decoder.config.context_length
-    fitting = [(prompt, reply) for prompt, reply in pairs if 0 < len(prompt) < context]
-    longest = max((len(reply) for _, reply in fitting), default=1)
-    made = generate_many(
-        decoder,
-        [prompt for prompt, _ in fitting],
-        ReplyConfig(max_tokens=2 * longest),
-        end_ids=tokenizer.end_ids,
-        pad_id=tokenizer.pad_id,
-    )
-    return compare_replies(made, [reply for _, reply in fitting], end_ids=tokenizer.end_ids)
 
 
 def compare_replies(

@@ -1,6 +1,7 @@
 """How well a finished model knows a text: its predictions, and for dialogues its replies, too."""
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -212,15 +213,20 @@ def judge_replies(
     tokenizer: Tokenizer,
     shards: Shards,
     *,
+    part: Part | None = None,
     most: int | None = None,
     tell: Tell | None = None,
+    until: float | None = None,
 ) -> ReplyJudgement | None:
     """Let the model reply, greedily, and compare; None where the data holds no prompt.
 
     Args:
+        part: of the data; None: all of it.
         most: the most prompts, evenly spread over the dialogues; None: all.
+        until: by `time.monotonic()`, when to take no further batch of prompts; None: no limit.
+            What was made by then is what is judged.
     """
-    pairs = _spread(shards, most)
+    pairs = _spread(shards, whole(shards) if part is None else part, most)
     if not pairs:
         return None
     context = decoder.config.context_length
@@ -230,6 +236,8 @@ def judge_replies(
         longest = max(LONG_REPLY, 4 * max(len(reply) for _, reply in pairs))
     made: list[list[int]] = []
     for first in range(0, len(fitting), BATCH):
+        if until is not None and made and time.monotonic() > until:
+            break
         if tell is not None:
             tell("replying", first, len(fitting))
         made += generate_many(
@@ -240,7 +248,7 @@ def judge_replies(
             pad_id=tokenizer.pad_id,
             batch_size=BATCH,
         )
-    wanted = [reply for _, reply in fitting]
+    wanted = [reply for _, reply in fitting[: len(made)]]
     ends = tokenizer.end_ids
     return ReplyJudgement(
         scores=compare_replies(made, wanted, end_ids=ends),
@@ -252,9 +260,9 @@ def judge_replies(
     )
 
 
-def _spread(shards: Shards, most: int | None) -> list[tuple[list[int], list[int]]]:
+def _spread(shards: Shards, part: Part, most: int | None) -> list[tuple[list[int], list[int]]]:
     """Prompts with their replies, from dialogues evenly spread over the data."""
-    spans = whole(shards).spans
+    spans = part.spans
     if most is not None and most < len(spans):
         spans = spans[np.arange(most) * len(spans) // most]
     pairs = [pair for pair in prompts_and_replies(shards, Part(spans)) if pair[0]]

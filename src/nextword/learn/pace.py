@@ -36,10 +36,12 @@ class Pace:
         self.steps = steps
         self.seconds = 0.0  # spent in steps, earlier sittings included
         self.seconds_per_step = 0.0
+        self._counted = 0  # steps of this sitting
         self._clock = clock
         self._sat_down = clock() if began is None else began
         self._began = clock()  # to learn
         self._used = 0.0  # of the time, by earlier sittings
+        self._reserve = reserve
         self._deadline = None if deadline is None else deadline - reserve
         self._first_step: int | None = None
         self._reviewed = 0
@@ -52,13 +54,19 @@ class Pace:
     def count(self, seconds: float, step: int) -> None:
         """Note that a step took `seconds` and that `step` of them are done."""
         self.seconds += seconds
-        mean = self.seconds_per_step
-        self.seconds_per_step = mean * MEMORY + seconds * (1 - MEMORY) if mean else seconds
+        share = max(1 - MEMORY, 1 / max(self._counted, 1))  # the first step warms up: not kept
+        self.seconds_per_step += (seconds - self.seconds_per_step) * share
+        self._counted += 1
         if self._first_step is None:
             self._first_step = step
             self._began_counting = self._clock()
         elif self._deadline is not None:
             self._review(step, self._deadline)
+
+    @property
+    def ends(self) -> float | None:
+        """On the clock, when all should be done; None: the steps are fixed."""
+        return None if self._deadline is None else self._deadline + self._reserve
 
     def seconds_left(self, step: int) -> float:
         """How long the steps that are left will take."""

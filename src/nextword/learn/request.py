@@ -29,7 +29,8 @@ class TrainRequest:
         steps, tokens, minutes: the budget; one of them, or DEFAULT_MINUTES.
         tokenizer: "bpe", "words", "characters", or a folder that has one.
         vocab_size: of a tokenizer to be learned; None: by the amount of text.
-        held_out: the share of the data to judge by, or a file or folder with other data for it.
+        held_out: the share of the data to judge by, or a file or folder with other data for it;
+            None: a tenth, or nothing of fewer than 20 dialogues.
         skip_bad: pass over broken lines.
     """
 
@@ -45,7 +46,7 @@ class TrainRequest:
     minutes: float | None = None
     tokenizer: str = "bpe"
     vocab_size: int | None = None
-    held_out: float | str = 0.1
+    held_out: float | str | None = None
     skip_bad: bool = False
 
     def __post_init__(self) -> None:
@@ -57,7 +58,7 @@ class TrainRequest:
                 raise ConfigError(
                     f"{name} is {getattr(self, name)}; it must be above 0, and finite"
                 )
-        if not isinstance(self.held_out, str) and not 0 <= self.held_out < 1:
+        if isinstance(self.held_out, float | int) and not 0 <= self.held_out < 1:
             raise ConfigError(
                 f"the share held out is {self.held_out}; it must be at least 0 and below 1"
             )

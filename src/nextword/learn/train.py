@@ -22,7 +22,8 @@ from nextword.folder.card import CardFacts, model_card
 from nextword.folder.store import save_model
 from nextword.learn.checkpoint import plain
 from nextword.learn.data import Prepared, find_tokenizer, prepare_data
-from nextword.learn.evaluate import ReplyScores, prompts_and_replies, score_replies
+from nextword.learn.evaluate import ReplyScores, prompts_and_replies
+from nextword.learn.judge import judge_replies
 from nextword.learn.pace import Pace
 from nextword.learn.picture import Series, curves_svg
 from nextword.learn.plan import MARGIN_SECONDS, RESERVE_SHARE, Plan, make_plan
@@ -288,11 +289,18 @@ class _Training:
     def _finish(self, data: Prepared, plan: Plan, trainer: Trainer) -> Trained:
         """Judge, draw the curves, write card and model, mark the run finished."""
         scores = trainer.final_scores()
-        replies = None
+        replies: ReplyScores | None = None
         if data.is_dialogue:
             shards, part = data.held_out or (data.shards, data.train)
-            pairs = prompts_and_replies(shards, part, limit=REPLIES_JUDGED)
-            replies = score_replies(trainer.decoder, data.tokenizer, pairs)
+            judged = judge_replies(
+                trainer.decoder,
+                data.tokenizer,
+                shards,
+                part=part,
+                most=REPLIES_JUDGED,
+                until=trainer.pace.ends,
+            )
+            replies = None if judged is None else judged.scores
         write_whole(self._folder / "curves.svg", self._curves())
         trained = Trained(
             folder=self.run.folder,

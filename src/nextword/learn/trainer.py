@@ -31,6 +31,7 @@ from nextword.text.samples import Samples
 
 TIMES_EVALUATED = 20  # over a run, unless the config says otherwise
 TIMES_SAVED = 10
+FINAL_SHARE = 0.03  # tokens of the last evaluation against all trained on, where time is short
 EVALUATED_SHARE = 0.1  # tokens of one evaluation, against those trained on since the last
 KEPT_METRICS = 2000  # the most lines of single steps in metrics.jsonl
 SAVED_SECONDS = 600.0  # a checkpoint is never older than about this
@@ -229,17 +230,19 @@ class Trainer:
     def final_scores(self) -> Scores | None:
         """The scores over what is held out; None where nothing is.
 
-        Over all of it, unless time is the budget: then over no more than the time is kept for.
+        In the weights' own precision, as the saved model will compute, and over all of it, unless
+        time is the budget: then over no more than the time is kept for.
         """
         if self.held_out is None:
             return None
-        scores = self._score(self._limit(self.step) if self.pace.timed else None)
+        self.decoder.compute_dtype = self.decoder.token_embedding.weight.dtype
+        scores = self._score(self._limit(self.step, FINAL_SHARE) if self.pace.timed else None)
         self.record(self.step, scores)
         return scores
 
-    def _limit(self, steps: int) -> int:
+    def _limit(self, steps: int, share: float = EVALUATED_SHARE) -> int:
         """How many samples to judge by after so many steps."""
-        return max(1, math.ceil(EVALUATED_SHARE * steps * self.training.batch_size))
+        return max(1, math.ceil(share * steps * self.training.batch_size))
 
     def _score(self, limit: int | None) -> Scores:
         assert self.held_out is not None

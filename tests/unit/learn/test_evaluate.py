@@ -14,8 +14,8 @@ from nextword.learn.evaluate import (
     compare_replies,
     prompts_and_replies,
     score,
-    score_replies,
 )
+from nextword.learn.judge import judge_replies
 from nextword.model.decoder import Decoder
 from nextword.presets import preset
 from nextword.text.corpus import open_corpus
@@ -151,9 +151,10 @@ def test_every_reply_comes_with_all_that_was_said_before(tmp_path: Path) -> None
     ]
     assert prompts_and_replies(shards, whole(shards), limit=2) == pairs[:2]
     decoder = decoder_for(tokenizer, 7)
-    scores = score_replies(decoder, tokenizer, pairs)
-    assert scores.n_replies == 2  # the second prompt fills the context
-    assert score_replies(decoder, tokenizer, []).n_replies == 0
+    judged = judge_replies(decoder, tokenizer, shards)
+    assert judged is not None
+    assert (judged.n_prompts, judged.n_left_out) == (3, 1)  # the second fills the context
+    assert judged.scores.n_replies == 2
 
 
 def test_replies_are_compared_token_for_token() -> None:

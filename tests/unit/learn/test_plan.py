@@ -1,0 +1,148 @@
+"""The plan: depth and steps for the time, and nothing chosen that was asked for."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.small_runs import write_text
+
+from nextword.config import ModelConfig
+from nextword.errors import ConfigError
+from nextword.learn import plan as planning
+from nextword.learn.data import Prepared, find_tokenizer, prepare_data
+from nextword.learn.plan import (
+    MARGIN_SECONDS,
+    TOKENS_PER_WEIGHT,
+    Plan,
+    block_weights,
+    default_batch,
+    make_plan,
+)
+from nextword.learn.request import TrainRequest
+from nextword.model.decoder import Decoder
+from nextword.text.corpus import open_corpus
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    folder = tmp_path_factory.mktemp("plan")
+    request = asked(folder, path=write_text(folder / "a.txt", 2000))
+    corpus = open_corpus(request.data)
+    return prepare_data(request, corpus, find_tokenizer(request, corpus), folder, warn=print)
+
+
+def asked(folder: Path, path: Path | None = None, **settings: Any) -> TrainRequest:
+    values: dict[str, Any] = {"tokenizer": "words", "context": 32} | settings
+    return TrainRequest(data=(str(path or folder / "a.txt"),), out=folder / "out", **values)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A machine whose speed is known; the widths that it was measured with."""
+    widths: list[int] = []
+
+    def speed(model: ModelConfig, *_: object, **__: object) -> float:
+        widths.append(model.d_model)
+        return 1e11 / Decoder(model, seed=0).n_parameters / 6 if model.d_model < 300 else 1.0
+
+    monkeypatch.setattr(planning, "_speed", speed)
+    return widths
+
+
+def planned(data: Prepared, tmp_path: Path, **settings: Any) -> Plan:
+    return make_plan(asked(tmp_path, **settings), data, started=time.monotonic())
+
+
+def test_steps_and_tokens_are_taken_as_they_are(
+    data: Prepared, tmp_path: Path, machine: list[int]
+) -> None:
+    plan = planned(data, tmp_path, steps=17, training={"batch_size": 5})
+    assert (plan.training.steps, plan.training.batch_size, plan.deadline) == (17, 5, None)
+    assert plan.model.d_model == 256
+    plan = planned(data, tmp_path, tokens=1000, training={"batch_size": 5})
+    assert plan.training.steps == 7  # of 160 tokens
+    assert machine == []  # nothing was measured
+
+
+def test_the_depth_grows_with_the_time(data: Prepared, tmp_path: Path, machine: list[int]) -> None:
+    depths = []
+    for minutes in (0.05, 0.5, 5.0, 50.0):
+        machine.clear()
+        plan = planned(data, tmp_path, minutes=minutes)
+        depths.append(plan.model.n_layers)
+        assert plan.deadline == minutes * 60
+        assert machine == sorted(machine)  # from the smallest up, no further than need be
+    assert depths == sorted(depths)
+    assert depths[0] == 1 and depths[-1] == 4  # above which the machine is slow
+    assert machine == [64, 128, 192, 256, 384]
+
+
+def test_every_weight_sees_its_tokens(data: Prepared, tmp_path: Path, machine: list[int]) -> None:
+    plan = planned(data, tmp_path, minutes=0.5)
+    tokens = plan.training.steps * plan.training.batch_size * data.context
+    assert plan.model.n_layers == 1 or tokens > 0.9 * TOKENS_PER_WEIGHT * block_weights(plan.model)
+
+
+@pytest.mark.parametrize(
+    ("settings", "width"),
+    [({"depth": 2}, 128), ({"model": {"d_model": 192}}, 192), ({"model": {"n_layers": 1}}, 256)],
+)
+def test_of_a_model_that_was_asked_for_only_the_steps_are_chosen(
+    settings: dict[str, Any], width: int, data: Prepared, tmp_path: Path, machine: list[int]
+) -> None:
+    plan = planned(data, tmp_path, minutes=5.0, **settings)
+    assert machine == [width] == [plan.model.d_model]
+    longer = planned(data, tmp_path, minutes=10.0, **settings)
+    assert longer.model == plan.model
+    assert longer.training.steps == pytest.approx(2 * plan.training.steps, rel=0.01)
+
+
+def test_time_that_is_gone_is_not_planned_with(
+    data: Prepared, tmp_path: Path, machine: list[int]
+) -> None:
+    now = time.monotonic()
+    request = asked(tmp_path, minutes=1.0, depth=1)
+    whole, half = (make_plan(request, data, started=now - gone) for gone in (0, 28.5))
+    assert half.training.steps == pytest.approx(whole.training.steps / 2, rel=0.02)
+    late = make_plan(request, data, started=now - 100)
+    assert 1 <= late.training.steps <= whole.training.steps / 50
+    assert MARGIN_SECONDS > 0
+
+
+def test_batches_are_smaller_for_small_data_and_fit_their_parts(
+    data: Prepared, tmp_path: Path
+) -> None:
+    n_samples = data.samples(seed=0, learn="everything").n_samples(0)
+    batch = default_batch(data)
+    assert batch == min(4096 // 32, n_samples // 8)
+    plan = planned(data, tmp_path, steps=3, training={"accumulate": 7})
+    assert plan.training.batch_size % 7 == 0
+    assert 0 <= plan.training.batch_size - batch < 7
+    with pytest.raises(ConfigError, match="not a multiple"):
+        planned(data, tmp_path, steps=3, training={"accumulate": 7, "batch_size": 8})
+
+
+def test_a_plan_comes_back_from_its_json(
+    data: Prepared, tmp_path: Path, machine: list[int]
+) -> None:
+    plan = planned(data, tmp_path, minutes=1.0, training={"dropout": 0.1})
+    assert Plan.from_json(json.loads(json.dumps(plan.as_json()))) == plan
+
+
+def test_measuring_the_speed_disturbs_nothing(data: Prepared, tmp_path: Path) -> None:
+    plan = planned(data, tmp_path, steps=1, depth=1, training={"accumulate": 2, "batch_size": 4})
+    samples = data.samples(seed=0, learn="everything")
+    before = samples.batch(0, 3)[0]
+    speed = planning._speed(plan.model, data, plan.training, seconds=1.0)
+    assert speed > 0
+    assert (samples.batch(0, 3)[0] == before).all()
+    first, second = Decoder(plan.model, seed=3), Decoder(plan.model, seed=3)
+    planning._speed(plan.model, data, plan.training, seconds=1.0)
+    third = Decoder(plan.model, seed=3)
+    for one, two, three in zip(
+        first.parameters(), second.parameters(), third.parameters(), strict=True
+    ):
+        assert torch.equal(one, two) and torch.equal(one, three)
