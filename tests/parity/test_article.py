@@ -105,7 +105,7 @@ def test_the_articles_prompts_are_learned_until_every_next_word_is_right(
             tmp_path / "model",
             preset="seed",
             model={},
-            context=None,
+            context=16,
             held_out=0.0,
             steps=100,
             training=training,
@@ -116,6 +116,6 @@ def test_the_articles_prompts_are_learned_until_every_next_word_is_right(
         verdicts = lm.verdicts(turns)
         assert len(verdicts.judged) == 5  # of what is nextword <end> awesome <end>
         assert verdicts.n_right == 5
-        assert verdicts.loss is not None and verdicts.loss < 0.05
+        assert verdicts.loss is not None and verdicts.loss < 0.2
         reply = lm.reply(turns[0])
         assert (reply.text.strip(), reply.finish_reason) == ("awesome", "stop")

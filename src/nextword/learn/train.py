@@ -18,28 +18,22 @@ import nextword
 from nextword.config import ReplyConfig
 from nextword.errors import FolderError, NextwordError, RunChangedError
 from nextword.files import read_json, write_json, write_whole
-from nextword.folder.card import CardFacts, model_card
+from nextword.folder.card import model_card
 from nextword.folder.store import save_model
 from nextword.learn.checkpoint import plain
 from nextword.learn.data import Prepared, find_tokenizer, prepare_data
 from nextword.learn.evaluate import ReplyScores, prompts_and_replies
 from nextword.learn.judge import judge_replies
 from nextword.learn.pace import Pace
-from nextword.learn.picture import Series, curves_svg
 from nextword.learn.plan import MARGIN_SECONDS, RESERVE_SHARE, Plan, make_plan
 from nextword.learn.progress import Quiet, Reporter
+from nextword.learn.report import Trained, card_facts, curves, facts
 from nextword.learn.request import TrainRequest
 from nextword.learn.run import Run
 from nextword.learn.scores import Scores
 from nextword.learn.stop import stoppable
 from nextword.learn.trainer import Trainer
-from nextword.machine import (
-    cores,
-    matrix_peak,
-    pick_device,
-    pick_precision,
-    processor_name,
-)
+from nextword.machine import cores, matrix_peak, pick_device, pick_precision
 from nextword.model.decoder import Decoder
 from nextword.reply.engine import generate
 from nextword.text.corpus import Corpus, open_corpus
@@ -48,44 +42,6 @@ from nextword.text.tokenizer import Tokenizer
 REPLIES_JUDGED = 200  # prompts at the end of a run, of what is held out (or of the data)
 SAMPLE_TOKENS = 40
 SAMPLE_START = 16  # tokens of a text that a sample goes on with
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    """What a finished run left.
-
-    Attributes:
-        folder: the model's.
-        steps, seconds: how long it learned.
-        scores: on what was held out; None where nothing was.
-        replies: how its replies compare; None for plain text.
-        already: whether the run had been finished before.
-    """
-
-    folder: Path
-    steps: int
-    seconds: float
-    scores: Scores | None
-    replies: ReplyScores | None
-    already: bool = False
-
-    def lines(self) -> list[str]:
-        """The result in a few plain lines."""
-        lines = []
-        if self.scores is not None:
-            bits = self.scores.bits_per_byte
-            lines.append(
-                f"held-out loss {self.scores.loss:.4f}"
-                + ("" if bits is None else f", bits per byte {bits:.4f}")
-                + f", next word right {self.scores.top1:.1%}, in top 5 {self.scores.top5:.1%}"
-            )
-        if self.replies is not None:
-            lines.append(
-                f"of {self.replies.n_replies} replies {self.replies.exact:.1%} are word for word "
-                f"the data's, {self.replies.stopped:.1%} ended by the end token"
-            )
-        lines.append(f"model saved in {self.folder}")
-        return lines
 
 
 def train(
@@ -144,11 +100,13 @@ class _Training:
             self._forget_settings()
             raise
         self._keep(plan, data)
-        trainer.reporter.start("Training", self._facts(data, plan, trainer))
+        self.reporter.start(
+            "Training", facts(self.request, self.corpus, data, plan, trainer.decoder)
+        )
         if trainer.resume():
             self.reporter.note(f"going on from step {trainer.step}")
         trainer.fit()
-        return self._finish(data, plan, trainer)
+        return self._finish(data, trainer)
 
     @property
     def _folder(self) -> Path:
@@ -256,52 +214,26 @@ class _Training:
 
         return speak
 
-    def _facts(self, data: Prepared, plan: Plan, trainer: Trainer) -> list[tuple[str, str]]:
-        """What is printed first: data, model, training, machine."""
-        model, config, decoder = plan.model, plan.training, trainer.decoder
-        shards = data.shards
-        held = "none" if data.held_out is None else f"{data.held_out[1].n_tokens:,} tokens"
-        budget = plan.why or (f"{config.steps:,} steps",)
-        return [
-            *(("data", line) for line in self.corpus.describe()),
-            ("", f"{shards.n_documents:,} documents, {shards.n_tokens:,} tokens; held out: {held}"),
-            ("tokenizer", f"{data.tokenizer.kind}, {data.tokenizer.vocab_size:,} tokens"),
-            (
-                "model",
-                f"{self.request.preset}: {model.n_layers} × {model.d_model}, {model.n_heads} heads,"
-                f" context {model.context_length}, {decoder.n_parameters:,} parameters",
-            ),
-            ("budget", "; ".join(budget)),
-            (
-                "batch",
-                f"{config.batch_size} × {model.context_length} tokens, {config.optimizer}, "
-                f"learn {config.learn}",
-            ),
-            ("machine", self._machine(decoder)),
-        ]
+    def _replies(self, data: Prepared, trainer: Trainer) -> ReplyScores | None:
+        """How replies to prompts that were held out (or learned) compare with the data's."""
+        if not data.is_dialogue:
+            return None
+        shards, part = data.held_out or (data.shards, data.train)
+        judged = judge_replies(
+            trainer.decoder,
+            data.tokenizer,
+            shards,
+            part=part,
+            most=REPLIES_JUDGED,
+            until=trainer.pace.ends,
+        )
+        return None if judged is None else judged.scores
 
-    def _machine(self, decoder: Decoder) -> str:
-        precision = str(decoder.compute_dtype).removeprefix("torch.")
-        if decoder.device.type == "cuda":
-            return f"{torch.cuda.get_device_name(decoder.device)}, {precision}"
-        return f"{processor_name()}, {torch.get_num_threads()} threads, {precision}"
-
-    def _finish(self, data: Prepared, plan: Plan, trainer: Trainer) -> Trained:
+    def _finish(self, data: Prepared, trainer: Trainer) -> Trained:
         """Judge, draw the curves, write card and model, mark the run finished."""
-        scores = trainer.final_scores()
-        replies: ReplyScores | None = None
-        if data.is_dialogue:
-            shards, part = data.held_out or (data.shards, data.train)
-            judged = judge_replies(
-                trainer.decoder,
-                data.tokenizer,
-                shards,
-                part=part,
-                most=REPLIES_JUDGED,
-                until=trainer.pace.ends,
-            )
-            replies = None if judged is None else judged.scores
-        write_whole(self._folder / "curves.svg", self._curves())
+        with trainer.own_precision():
+            scores, replies = trainer.final_scores(), self._replies(data, trainer)
+        write_whole(self._folder / "curves.svg", curves(self.run))
         trained = Trained(
             folder=self.run.folder,
             steps=trainer.step,
@@ -314,7 +246,7 @@ class _Training:
             trainer.decoder,
             data.tokenizer,
             kind="dialogue" if data.is_dialogue else "text",
-            card=model_card(self._card(data, plan, trainer, trained)),
+            card=model_card(card_facts(self.corpus, data, trainer, trained)),
             replace=True,
         )
         self.run.mark_finished(
@@ -327,51 +259,6 @@ class _Training:
         )
         self.reporter.finish(trained.lines())
         return trained
-
-    def _curves(self) -> str:
-        metrics = self.run.metrics()
-        kinds = {"training": "loss", "held-out": "held_out_loss"}
-        series = [
-            Series(
-                name,
-                [(line["step"], line[key]) for line in metrics if line.get(key) is not None],
-                noisy=key == "loss",
-            )
-            for name, key in kinds.items()
-        ]
-        return curves_svg(
-            series, title=self.run.folder.name, x_label="step", y_label="loss, nats per token"
-        )
-
-    def _card(self, data: Prepared, plan: Plan, trainer: Trainer, trained: Trained) -> CardFacts:
-        facts = CardFacts(
-            name=self.run.folder.resolve().name,
-            kind="dialogue" if data.is_dialogue else "text",
-            config=plan.model,
-            n_parameters=trainer.decoder.n_parameters,
-            tokenizer=data.tokenizer.kind,
-            sources=tuple(self.corpus.describe()),
-            n_documents=data.train.n_documents,
-            n_tokens=data.train.n_tokens,
-            learned=plan.training.learn,
-            steps=trained.steps,
-            tokens_per_step=plan.training.batch_size * plan.model.context_length,
-            optimizer=plan.training.optimizer,
-            precision=str(trainer.decoder.compute_dtype).removeprefix("torch."),
-            seconds=trained.seconds,
-            machine=self._machine(trainer.decoder),
-            has_curves=True,
-            nextword=nextword.__version__,
-        )
-        measured: dict[str, Any] = {}
-        if trained.scores is not None:
-            measured |= dataclasses.asdict(trained.scores)
-            measured["n_held_out_tokens"] = measured.pop("n_tokens")
-        if trained.replies is not None:
-            replies = trained.replies
-            measured |= {"exact_replies": replies.exact, "stop_rate": replies.stopped}
-            measured["n_asked"] = replies.n_replies
-        return dataclasses.replace(facts, **measured)
 
 
 def _settings(request: TrainRequest, corpus: Corpus) -> dict[str, Any]:

@@ -5,9 +5,10 @@ seed and the number), the learning rate, the random numbers of dropout. So a run
 goes on from its last checkpoint to the same weights, bit for bit, as if nothing had happened.
 """
 
+import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -227,15 +228,23 @@ class Trainer:
         if owed and self._due(speaks_every, TIMES_EVALUATED) and self.show_sample is not None:
             self.show_sample(self.step)
 
+    @contextlib.contextmanager
+    def own_precision(self) -> Iterator[None]:
+        """Compute in the precision of the weights, as the saved model will."""
+        fast = self.decoder.compute_dtype
+        self.decoder.compute_dtype = self.decoder.token_embedding.weight.dtype
+        try:
+            yield
+        finally:
+            self.decoder.compute_dtype = fast
+
     def final_scores(self) -> Scores | None:
         """The scores over what is held out; None where nothing is.
 
-        In the weights' own precision, as the saved model will compute, and over all of it, unless
-        time is the budget: then over no more than the time is kept for.
+        Over all of it, unless time is the budget: then over no more than the time is kept for.
         """
         if self.held_out is None:
             return None
-        self.decoder.compute_dtype = self.decoder.token_embedding.weight.dtype
         scores = self._score(self._limit(self.step, FINAL_SHARE) if self.pace.timed else None)
         self.record(self.step, scores)
         return scores

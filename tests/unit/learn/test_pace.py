@@ -104,5 +104,13 @@ def test_the_time_left_follows_the_mean_of_the_latest_steps() -> None:
     pace.count(2.0, 1)
     assert pace.seconds_left(1) == pytest.approx(18.0)
     pace.count(4.0, 2)
-    assert pace.seconds_per_step == pytest.approx(2.1)  # 0.95 × 2 + 0.05 × 4
-    assert pace.seconds_left(2) == pytest.approx(8 * 2.1)
+    assert pace.seconds_per_step == pytest.approx(4.0)  # the first step only warms up
+    pace.count(3.0, 3)
+    assert pace.seconds_per_step == pytest.approx(3.5)
+    for step in range(4, 60):
+        pace.count(3.5, step)
+    pace.count(5.5, 60)
+    assert pace.seconds_per_step == pytest.approx(3.6)  # 0.95 × 3.5 + 0.05 × 5.5
+    pace = Pace(10, clock=Clock())
+    pace.count(3.6, 2)
+    assert pace.seconds_left(2) == pytest.approx(8 * 3.6)
