@@ -18,6 +18,7 @@ from typing import Any
 
 from common import save
 
+FIRST = 200  # prompts of the test set
 COMMANDS = {
     "shakespeare": "train {data}/tinyshakespeare.txt --tokenizer characters --preset gpt2 "
     "--layers 4 --heads 4 --width 128 --context 64 --batch 12 --steps 2000",
@@ -37,17 +38,34 @@ def run(name: str, *, data: Path, out: Path) -> dict[str, Any]:
         subprocess.run(words, stdout=log, stderr=subprocess.STDOUT, check=True)
     seconds = time.perf_counter() - start
     summary = json.loads((folder / "training" / "finished.json").read_text())
-    scores, replies = summary["scores"], summary["replies"] or {}
+    scores = summary["scores"]
+    replies = first_replies(folder, data / "gsm8k-test.jsonl", out) if name == "gsm8k" else {}
     return {
         "name": name,
         "held-out loss": scores["loss"],
         "bits per byte": scores["bits_per_byte"],
         "top-1": scores["top1"],
         "replies": replies.get("n_replies", "–"),
-        "ended by themselves": replies.get("stopped", "–"),
+        "ended by the end token": replies.get("ended", "–"),
+        "word for word": replies.get("exact", "–"),
         "steps": summary["steps"],
         "seconds, whole process": seconds,
         "command": command.replace(str(data), "DATA").replace(str(folder), "OUT"),
+    }
+
+
+def first_replies(folder: Path, data: Path, out: Path) -> dict[str, Any]:
+    """Let the model reply to the first 200 prompts; a reply without end token is counted."""
+    first = out / "first-200.jsonl"
+    first.write_text("".join(data.read_text().splitlines(keepends=True)[:FIRST]))
+    words = [sys.executable, "-m", "nextword", "evaluate", str(folder), str(first)]
+    words += ["--replies", "all", "--json"]
+    printed = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    replies = json.loads(printed)["replies"]
+    return {
+        "n_replies": replies["scores"]["n_replies"],
+        "ended": replies["scores"]["stopped"],
+        "exact": replies["scores"]["exact"],
     }
 
 

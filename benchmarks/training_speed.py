@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from common import save
+from common import save, table
 
 
 @dataclass(frozen=True)
@@ -183,9 +183,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--worker", choices=("ours", "peer"))
     parser.add_argument("--size", type=int, default=0)
+    parser.add_argument("--only", type=int, help="measure only this size, and save nothing")
     given = parser.parse_args()
     if given.worker:
         work(given.worker, SIZES[given.size])
+        return
+    if given.only is not None:
+        print(table([measure(given.only, given.rounds)]))
         return
     rows = [measure(index, given.rounds) for index in range(len(SIZES))]
     save("training_speed", command="python benchmarks/training_speed.py", rows=rows)

@@ -172,7 +172,8 @@ class Run:
         """Remove what a killed process left half done: files, checkpoints, a line of metrics."""
         self._checkpoints.sweep()
         for left in self._training.glob(".*.partial"):
-            left.unlink()
+            if left.is_file():  # a folder is its owner's to finish or to throw away
+                left.unlink()
         if self._metrics.exists():  # the next line must not be glued to half a one
             os.truncate(self._metrics, self._metrics.read_bytes().rfind(b"\n") + 1)
 

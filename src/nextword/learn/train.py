@@ -178,6 +178,7 @@ class _Training:
             pace=self._pace(plan),
             byte_lengths=np.array(data.tokenizer.byte_lengths()),
             peak=matrix_peak(device, decoder.compute_dtype),
+            settings=plan.as_json() | {"versions": _versions()},
         )
         trainer.show_sample = self._speaker(data, decoder)
         return trainer
@@ -269,12 +270,16 @@ def _settings(request: TrainRequest, corpus: Corpus) -> dict[str, Any]:
             settings["tokenizer"] = Tokenizer.read(Path(request.tokenizer)).fingerprint
     if isinstance(request.held_out, str):
         settings["held_out"] = open_corpus([request.held_out]).fingerprint()
-    versions = {
+    return {"request": settings, "data": corpus.fingerprint(), "versions": _versions()}
+
+
+def _versions() -> dict[str, str]:
+    """What computes, to the version."""
+    return {
         "nextword": nextword.__version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
-    return {"request": settings, "data": corpus.fingerprint(), "versions": versions}
 
 
 def _digest(settings: Mapping[str, Any]) -> str:

@@ -8,8 +8,9 @@ goes on from its last checkpoint to the same weights, bit for bit, as if nothing
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,6 +52,7 @@ class Trainer:
         pace: seconds per step, and the number of steps.
         byte_lengths: [V] bytes of text per token, for bits per byte.
         peak: FLOP/s that a matrix product reaches here; None: not measured.
+        settings: the resolved configuration and versions, kept with every checkpoint.
         show_sample: called with the step now and then, to let the model speak.
     """
 
@@ -63,6 +65,7 @@ class Trainer:
     pace: Pace
     byte_lengths: NDArray[np.int64] | None = None
     peak: float | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
     show_sample: Callable[[int], None] | None = None
     step: int = 0
     last_scores: Scores | None = None
@@ -128,7 +131,8 @@ class Trainer:
                     f"checkpoint was written; earlier ones stay. {self._mend()}"
                 )
         parts = {"weights": weights, "optimizer": self._optimizer.tensors()}
-        self.run.save(self.step, parts, {"pace": self.pace.state(), "owed": self._owed})
+        state = {"pace": self.pace.state(), "owed": self._owed, "settings": self.settings}
+        self.run.save(self.step, parts, state)
         self._saved = time.monotonic()
 
     def _one_step(self) -> None:

@@ -6,6 +6,7 @@ from torch import nn
 from nextword.config import ModelConfig
 
 TIED_STD = 0.02  # a tied embedding is also the unembedding: small, so that logits start near 0
+BARE_STD = 0.3  # an embedding that no norm brings to a standard length
 UNEMBEDDING_STD = 0.001
 
 
@@ -17,9 +18,16 @@ def initialise(decoder: nn.Module, config: ModelConfig, *, seed: int) -> None:
     passes through; embeddings with 1 (0.02 when tied). Where there is a norm, matrices that write
     into the residual start at 0, so that each block begins as the identity, and the unembedding
     starts near 0, so that every next word is about equally likely.
+
+    Where scores are not scaled, long vectors would make the first softmax look at one word only,
+    and a saturated softmax passes no gradient on to learn from. So queries start at 0, which
+    looks at all words alike, and without a norm the embeddings start small (docs/lab-log.md).
     """
     generator = torch.Generator().manual_seed(seed)
     quiet_start = config.norm != "none"
+    at_zero = {"output", "down"} if quiet_start else set()
+    if not config.scaled_scores:
+        at_zero.add("query")
     for name, parameter in decoder.named_parameters():
         if parameter.is_meta:
             continue
@@ -29,9 +37,9 @@ def initialise(decoder: nn.Module, config: ModelConfig, *, seed: int) -> None:
         elif part.endswith("norm"):
             parameter.fill_(1.0)
         elif part in ("token_embedding", "position_embedding"):
-            std = TIED_STD if config.tied_embeddings else 1.0
+            std = TIED_STD if config.tied_embeddings else 1.0 if quiet_start else BARE_STD
             parameter.normal_(std=std, generator=generator)
-        elif part in ("output", "down") and quiet_start:
+        elif part in at_zero:
             parameter.zero_()
         elif part == "unembedding" and quiet_start:
             parameter.normal_(std=UNEMBEDDING_STD, generator=generator)
