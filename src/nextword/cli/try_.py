@@ -49,6 +49,8 @@ def try_(out: Path, fresh: bool) -> None:
     )
     run(request, fresh=fresh, started=started)
     model = LanguageModel.load(out)
+    heading("Every prompt that it learned, asked again")
+    count_answers(model, out)
     heading(f'Every next word of "{LOOKED_AT}" and its reply, predicted and judged')
     show_verdicts(console(), model.verdicts([LOOKED_AT, model.reply(LOOKED_AT).text]))
     heading("Three questions")
@@ -57,6 +59,19 @@ def try_(out: Path, fresh: bool) -> None:
     heading("What next")
     for what, how in next_steps(out):
         click.echo(f"  {what}\n      {how}")
+
+
+def count_answers(model: "LanguageModel", out: Path) -> None:
+    """Ask every prompt that it learned, and print how many it answers as it was taught."""
+    from nextword.learn.judge import judge_replies
+    from nextword.text.shards import Shards
+
+    judged = judge_replies(model.decoder, model.tokenizer, Shards(out / "training/data/train"))
+    assert judged is not None
+    scores = judged.scores
+    exact, ended = (round(share * scores.n_replies) for share in (scores.exact, scores.stopped))
+    click.echo(f"  {exact} of {scores.n_replies} replies are word for word what it was taught,")
+    click.echo(f"  {ended} of {scores.n_replies} ended by the end token.")
 
 
 def heading(text: str) -> None:

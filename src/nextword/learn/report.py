@@ -93,7 +93,8 @@ def machine(decoder: Decoder) -> str:
     precision = str(decoder.compute_dtype).removeprefix("torch.")
     if decoder.device.type == "cuda":
         return f"{torch.cuda.get_device_name(decoder.device)}, {precision}"
-    return f"{processor_name()}, {torch.get_num_threads()} threads, {precision}"
+    threads = torch.get_num_threads()
+    return f"{processor_name()}, {threads} thread{'s' if threads > 1 else ''}, {precision}"
 
 
 def curves(run: Run) -> str:

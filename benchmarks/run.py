@@ -1,0 +1,39 @@
+"""All benchmarks, one after the other, as `make bench` runs them; results go to results/.
+
+Run: python benchmarks/run.py [NAME …]
+"""
+
+import argparse
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PROGRAMS = {  # name → what is run; about 30 minutes in all on two cores
+    "attention_kernels": "attention_kernels.py",
+    "training_speed": "training_speed.py",
+    "kills": "kills.py",
+    "memory_of_shards": "memory_of_shards.py",
+    "real_texts": "real_texts.py shakespeare wikitext gsm8k",
+}
+
+
+def main() -> int:
+    """Run those that are named, or all; the number of those that failed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PROGRAMS))
+    names: list[str] = parser.parse_args().names or list(PROGRAMS)
+    for name in names:
+        if name not in PROGRAMS:
+            parser.error(f"no benchmark {name!r}; there are: {', '.join(PROGRAMS)}")
+    failed = 0
+    for name in names:
+        program, *arguments = shlex.split(PROGRAMS[name])
+        print(f"\n## {name}\n", flush=True)
+        failed += subprocess.run([sys.executable, str(HERE / program), *arguments]).returncode != 0
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
