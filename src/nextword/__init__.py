@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from nextword.api import load, train
     from nextword.config import ModelConfig, ReplyConfig, TrainingConfig
     from nextword.errors import NextwordError
-    from nextword.language_model import LanguageModel, Reply
+    from nextword.language_model import LanguageModel
     from nextword.model.decoder import Decoder
     from nextword.presets import preset
+    from nextword.reply.stream import Reply
     from nextword.text.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
@@ -29,7 +30,7 @@ _HOMES = {
     "LanguageModel": "nextword.language_model",
     "ModelConfig": "nextword.config",
     "NextwordError": "nextword.errors",
-    "Reply": "nextword.language_model",
+    "Reply": "nextword.reply.stream",
     "ReplyConfig": "nextword.config",
     "Tokenizer": "nextword.text.tokenizer",
     "TrainingConfig": "nextword.config",

@@ -1,8 +1,6 @@
 """A language model: tokenizer, decoder and folder behind one object."""
 
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -15,92 +13,12 @@ from nextword.glass.chain import Chain, explain
 from nextword.glass.trace import Trace, record
 from nextword.glass.verdicts import TOP, Verdicts, make_verdicts
 from nextword.model.decoder import Decoder
-from nextword.reply.engine import FinishReason, Step, fit_prompt, generate
-from nextword.reply.sampling import seeded
-from nextword.reply.text import StopAt
+from nextword.reply.engine import fit_prompt
+from nextword.reply.stream import Reply, ReplyStream
 from nextword.text.dialogue import prompt_ids
 from nextword.text.tokenizer import Tokenizer
 
 Prompt = str | Sequence[str]  # a prompt, or the turns so far: prompt, reply, prompt, …
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reply:
-    """What the model said.
-
-    Attributes:
-        text: without the end token.
-        finish_reason: "stop" (end token or stop string) or "length" (context full, max_tokens).
-        tokens: every token with its probability, the end token included.
-        prompt_tokens: how many tokens were read first.
-        seconds: how long it took.
-    """
-
-    text: str
-    finish_reason: FinishReason
-    tokens: tuple[Step, ...]
-    prompt_tokens: int
-    seconds: float
-
-
-class ReplyStream:
-    """A reply as it is made: iterate over pieces of text, once; then `result` has the whole."""
-
-    def __init__(self, model: "LanguageModel", ids: list[int], config: ReplyConfig) -> None:
-        self._ids = ids
-        self._tokenizer = model.tokenizer
-        self._source = generate(
-            model.decoder,
-            ids,
-            config,
-            end_ids=model.tokenizer.end_ids,
-            generator=seeded(config.seed),
-        )
-        self._stop_at = StopAt(config.stop)
-        self._steps: list[Step] = []
-        self._result: Reply | None = None
-        self._pieces = self._run()
-
-    @property
-    def result(self) -> Reply:
-        """The whole reply; first takes the tokens that were not yet asked for."""
-        for _ in self._pieces:
-            pass
-        assert self._result is not None
-        return self._result
-
-    def __iter__(self) -> Iterator[str]:
-        return self._pieces
-
-    def _run(self) -> Iterator[str]:
-        started = time.perf_counter()
-        text = ""
-        for piece in self._texts():
-            if piece:
-                text += piece
-                yield piece
-        last = self._steps[-1].finish_reason or "stop"  # only a stop string ends without a reason
-        self._result = Reply(
-            text=text,
-            finish_reason="stop" if self._stop_at.done else last,
-            tokens=tuple(self._steps),
-            prompt_tokens=len(self._ids),
-            seconds=time.perf_counter() - started,
-        )
-
-    def _texts(self) -> Iterator[str]:
-        """The text of each token, as far as it is complete and no stop string has come."""
-        decoding = self._tokenizer.stream()
-        for step in self._source:
-            self._steps.append(step)
-            if step.token_id in self._tokenizer.end_ids:
-                break
-            piece, stopped = self._stop_at.push(decoding.push(step.token_id))
-            yield piece
-            if stopped:
-                return
-        rest, stopped = self._stop_at.push(decoding.finish())
-        yield rest if stopped else rest + self._stop_at.finish()
 
 
 class LanguageModel:
@@ -209,7 +127,7 @@ class LanguageModel:
         """Reply piece by piece; arguments and errors as `reply`."""
         ids = self.ids(prompt, dialogue=dialogue)
         ids = fit_prompt(ids, self.config, truncate_left=truncate_left)
-        return ReplyStream(self, ids, config or ReplyConfig())
+        return ReplyStream(self.decoder, self.tokenizer, ids, config or ReplyConfig())
 
     def reply(
         self,

@@ -16,7 +16,8 @@ from nextword.text.order import permuted
 from nextword.text.packing import assign_rows
 from nextword.text.parts import Part, split, whole
 from nextword.text.readers import good_cut
-from nextword.text.samples import NO_TARGET, Rows, Windows
+from nextword.text.rows import Rows
+from nextword.text.samples import NO_TARGET, Windows
 from nextword.text.shards import Shards, prepare
 from nextword.text.tokenizer import Tokenizer
 

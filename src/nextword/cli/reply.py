@@ -13,7 +13,8 @@ from nextword.config import ReplyConfig
 from nextword.errors import DataError
 
 if TYPE_CHECKING:
-    from nextword.language_model import LanguageModel, Reply, ReplyStream
+    from nextword.language_model import LanguageModel
+    from nextword.reply.stream import Reply, ReplyStream
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 

@@ -13,7 +13,8 @@ from nextword.text.corpus import Corpus, open_corpus
 from nextword.text.dialogue import Dialogue
 from nextword.text.learn_tokenizer import KINDS
 from nextword.text.parts import ENOUGH_DOCUMENTS, Part, split, whole
-from nextword.text.samples import Rows, Samples, Windows
+from nextword.text.rows import Rows
+from nextword.text.samples import Samples, Windows
 from nextword.text.shards import Shards, prepare
 from nextword.text.tokenizer import Tokenizer
 

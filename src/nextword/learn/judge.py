@@ -16,7 +16,8 @@ from nextword.learn.scores import Scores
 from nextword.model.decoder import Decoder
 from nextword.reply.engine import generate_many
 from nextword.text.parts import Part, whole
-from nextword.text.samples import Batch, Rows, Samples
+from nextword.text.rows import Rows
+from nextword.text.samples import Batch, Samples
 from nextword.text.shards import Shards
 from nextword.text.tokenizer import Tokenizer
 

@@ -11,7 +11,8 @@ from nextword.errors import ConfigError, DataError, TokenizerError
 from nextword.learn.data import Prepared, find_tokenizer, prepare_data
 from nextword.learn.request import TrainRequest
 from nextword.text.corpus import open_corpus
-from nextword.text.samples import Rows, Windows
+from nextword.text.rows import Rows
+from nextword.text.samples import Windows
 
 
 def prepared(path: Path, **settings: Any) -> Prepared:

@@ -20,7 +20,8 @@ from nextword.model.decoder import Decoder
 from nextword.presets import preset
 from nextword.text.corpus import open_corpus
 from nextword.text.parts import whole
-from nextword.text.samples import Rows, Windows
+from nextword.text.rows import Rows
+from nextword.text.samples import Windows
 from nextword.text.shards import Shards, prepare
 from nextword.text.tokenizer import Tokenizer
 

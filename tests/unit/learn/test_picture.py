@@ -7,20 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from nextword.learn.picture import (
-    BOTTOM,
-    LABEL_GAP,
-    LEFT,
-    RIGHT,
-    TOP,
-    Point,
-    Series,
-    curves_svg,
-    nice_ticks,
-    smooth,
-    spread,
-    thin,
-)
+from nextword.learn.chart import LABEL_GAP, Point, nice_ticks, smooth, spread, thin
+from nextword.learn.picture import BOTTOM, LEFT, RIGHT, TOP, Series, curves_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
 NAN, INFINITY = float("nan"), float("inf")

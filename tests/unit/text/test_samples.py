@@ -12,7 +12,8 @@ from nextword.errors import ConfigError, DataError
 from nextword.text import shards as shards_module
 from nextword.text.corpus import open_corpus
 from nextword.text.parts import Part, split, whole
-from nextword.text.samples import Rows, Samples, Windows
+from nextword.text.rows import Rows
+from nextword.text.samples import Samples, Windows
 from nextword.text.shards import Shards, prepare
 from nextword.text.tokenizer import Tokenizer
 

@@ -1,0 +1,145 @@
+"""Samples of dialogues: rows of whole documents, packed anew for every epoch."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nextword.config import Learn
+from nextword.errors import DataError
+from nextword.text.order import hash64, hash64_each, permuted
+from nextword.text.packing import Packing, Segments, cut_documents, pack
+from nextword.text.parts import Part, whole
+from nextword.text.samples import NO_TARGET, PADDING, Batch, Samples
+from nextword.text.shards import Shards
+
+
+class Rows(Samples):
+    """Whole documents packed into rows of T tokens; no position looks into another document.
+
+    Every epoch packs them anew (see `packing.py`), the first in their own order. In a share of the
+    rows, `talks`, the documents follow each other as one talk instead: later ones see earlier
+    ones, as the turns of a chat do, and learn to answer in spite of them. Documents longer than T
+    are cut into pieces.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        *,
+        context_length: int,
+        seed: int,
+        part: Part | None = None,
+        learn: Learn = "everything",
+        talks: float = 0.0,
+    ) -> None:
+        """Pack a part of the shards into rows.
+
+        Args:
+            shards: the prepared documents.
+            context_length: T, tokens of a row.
+            seed: of the order, the packing and the choice of talks.
+            part: what to use; everything by default.
+            learn: "replies" leaves the tokens of prompts without a target.
+            talks: share of the rows whose documents see each other.
+
+        Raises:
+            DataError: no document has a token to learn.
+        """
+        super().__init__(shards, context_length=context_length, seed=seed)
+        self._only_replies = learn == "replies"
+        self._talks = talks
+        part = whole(shards) if part is None else part
+        segments, self.cut = cut_documents(part, context_length)  # documents longer than T
+        if self._only_replies:
+            segments = segments.only(self._have_replies(segments))
+        if not len(segments.start):
+            raise DataError(
+                f"none of the {part.n_documents} documents has a token to learn; give documents "
+                "of at least one token"
+            )
+        self._segments = segments
+        self._packings: dict[int, Packing] = {}
+        self._rows: dict[int, int] = {}
+        self.n_rows = self.n_samples(0)
+        self.used = int(segments.length.sum()) / (self.n_rows * context_length)  # of all positions
+
+    def n_samples(self, epoch: int) -> int:
+        """How many rows this epoch has."""
+        if epoch not in self._rows:
+            self._rows[epoch] = self._packing(epoch).n_rows
+        return self._rows[epoch]
+
+    def _packing(self, epoch: int) -> Packing:
+        """Which documents share a row in an epoch; the two latest are remembered."""
+        if epoch not in self._packings:
+            segments = self._segments
+            if epoch:
+                index = np.arange(len(segments.start))
+                segments = segments.only(
+                    permuted(index, len(index), seed=hash64(self._seed, epoch), epoch=epoch)
+                )
+            for old in list(self._packings)[:-1]:
+                del self._packings[old]
+            self._packings[epoch] = pack(segments, self.context_length)
+        return self._packings[epoch]
+
+    def _is_talk(self, epoch: int, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which rows of an epoch are talks."""
+        key = hash64(self._seed, epoch, self.context_length)
+        drawn = hash64_each(key, rows.astype(np.uint64)) >> np.uint64(11)
+        return drawn < np.uint64(int(self._talks * (1 << 53)))
+
+    def _have_replies(self, segments: Segments) -> NDArray[np.bool_]:
+        """Which segments have a reply token as a target; whole dialogues always do."""
+        have = np.ones(len(segments.start), np.bool_)
+        for number in np.flatnonzero(segments.is_piece):
+            first = int(segments.start[number]) + 1
+            last = first + int(segments.length[number]) - (not segments.goes_on[number])
+            have[number] = self._shards.replies(first, last).any()
+        return have
+
+    def _gather(self, epoch: int, keys: NDArray[np.int64]) -> Batch:
+        packing, shards = self._packing(epoch), self._shards
+        n_segments = packing.first[keys + 1] - packing.first[keys]  # [B]
+        number = _ranges(n_segments)  # [S], of the segment within its row
+        row = np.repeat(np.arange(len(keys)), n_segments)  # [S]
+        segment = packing.first[keys][row] + number  # [S]
+        length = packing.length[segment]  # [S]
+        within = _ranges(length)  # [N], of the token within its segment
+        source = np.repeat(packing.start[segment], length) + within  # [N]
+        place = row * self.context_length + packing.column[segment]  # [S]
+        place = np.repeat(place, length) + within  # [N]
+        following = np.minimum(source + 1, shards.n_tokens - 1)
+        target = shards.take(following).astype(np.int64)
+        target[(np.cumsum(length) - 1)[~packing.goes_on[segment]]] = NO_TARGET
+        if self._only_replies:
+            target[~shards.take_replies(following)] = NO_TARGET
+        if self._talks:
+            number = np.where(self._is_talk(epoch, keys)[row], 0, number)
+        shape = (len(keys), self.context_length)
+        return (
+            _placed(place, shards.take(source), shape, np.int64, empty=shards.pad_id),
+            _placed(place, target, shape, np.int64, empty=NO_TARGET),
+            _placed(place, np.repeat(number, length), shape, np.int32, empty=PADDING),
+        )
+
+
+def _ranges(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """0 … length-1 for each length, one after the other."""
+    ends = np.cumsum(lengths)
+    return np.arange(ends[-1]) - np.repeat(ends - lengths, lengths)
+
+
+def _placed(
+    place: NDArray[np.int64],
+    values: NDArray[Any],
+    shape: tuple[int, int],
+    dtype: type[Any],
+    *,
+    empty: int,
+) -> NDArray[Any]:
+    """`values` at their flat places in an array that is `empty` elsewhere."""
+    out = np.full(shape, empty, dtype)
+    out.reshape(-1)[place] = values
+    return out
