@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from common import save
 from nextword.text.corpus import open_corpus
 from nextword.text.shards import prepare
 from nextword.text.tokenizer import Tokenizer
@@ -23,14 +24,16 @@ VOCABULARY = 8192
 
 
 def main() -> None:
-    """Measure and print one line of JSON."""
+    """Measure, print a table, write results/memory_of_shards.json."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     options.add_argument("--gigabytes", type=float, default=1.0)
     options.add_argument("--kind", choices=["text", "dialogues"], default="text")
     options.add_argument("--folder", type=Path, help="where the temporary files go")
     given = options.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        print(json.dumps(measured(Path(folder), int(given.gigabytes * 1e9), given.kind)))
+        row = measured(Path(folder), int(given.gigabytes * 1e9), given.kind)
+    command = f"python benchmarks/memory_of_shards.py --gigabytes {given.gigabytes:g}"
+    save("memory_of_shards", command=f"{command} --kind {given.kind}", rows=[row])
 
 
 def measured(folder: Path, size: int, kind: str) -> dict[str, object]:

@@ -89,7 +89,11 @@ class Count(click.ParamType[int]):
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting.")
 @click.option("--skip-bad", is_flag=True, help="Pass over broken lines and count them.")
 @click.option("--fresh", is_flag=True, help="Start over where the folder has an earlier run.")
-@click.option("--tensorboard", is_flag=True, help="Also write TensorBoard's event files.")
+@click.option(
+    "--tensorboard/--no-tensorboard",
+    default=None,
+    help="Also write TensorBoard's event files. Default: where it is installed.",
+)
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 def train(
     data: tuple[str, ...],
@@ -98,7 +102,7 @@ def train(
     settings: tuple[str, ...],
     skip_bad: bool,
     fresh: bool,
-    tensorboard: bool,
+    tensorboard: bool | None,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -120,7 +124,7 @@ def train(
     run(
         request_from(values, data, out),
         fresh=fresh,
-        tensorboard=tensorboard,
+        tensorboard=_installed("tensorboard") if tensorboard is None else tensorboard,
         quiet=quiet,
         started=started,
     )
@@ -147,6 +151,13 @@ def run(
         )
         for line in trained.lines():
             click.echo(line)
+
+
+def _installed(package: str) -> bool:
+    """Whether a package is there; it is not loaded."""
+    import importlib.util
+
+    return importlib.util.find_spec(package) is not None
 
 
 def read_config(path: Path) -> dict[str, Any]:

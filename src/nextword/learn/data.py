@@ -77,7 +77,9 @@ def make_samples(
     return Windows(shards, context_length=context, seed=seed, part=part, learn=learn)
 
 
-def find_tokenizer(request: TrainRequest, corpus: Corpus) -> Tokenizer:
+def find_tokenizer(
+    request: TrainRequest, corpus: Corpus, *, progress: Progress | None = None
+) -> Tokenizer:
     """Read the tokenizer that was asked for, or learn one from the corpus.
 
     Raises:
@@ -85,7 +87,9 @@ def find_tokenizer(request: TrainRequest, corpus: Corpus) -> Tokenizer:
     """
     for kind in KINDS:
         if request.tokenizer == kind:
-            return Tokenizer.learn(_texts(corpus), kind=kind, vocab_size=request.vocab_size)
+            return Tokenizer.learn(
+                _texts(corpus, progress), kind=kind, vocab_size=request.vocab_size
+            )
     folder = Path(request.tokenizer)
     if not folder.is_dir():
         allowed = f"{', '.join(KINDS)}, or a folder with a tokenizer.json"
@@ -155,9 +159,11 @@ def default_context(shards: Shards, shortest: int) -> int:
     return context
 
 
-def _texts(corpus: Corpus) -> Iterator[str]:
+def _texts(corpus: Corpus, progress: Progress | None) -> Iterator[str]:
     """Every piece of text, for a tokenizer to learn from."""
     for piece in corpus.pieces():
+        if progress is not None:
+            progress(piece.read, corpus.size_bytes)
         if isinstance(piece.document, Dialogue):
             yield from piece.document.turns
         else:

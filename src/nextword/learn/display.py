@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nextword.learn.curve import Curve
-from nextword.learn.readable import duration, rate, share, small, visible
+from nextword.learn.readable import duration, progress, rate, share, small, visible
 from nextword.learn.scores import Scores, Update
 
 SHORTEST_PAUSE = 0.1  # seconds between two draws
@@ -62,9 +62,20 @@ class Display:
         rows = [(visible(name), Text(visible(value))) for name, value in facts]
         self._console.print(Text(visible(title), style="bold"))
         self._console.print(Padding(_grid(rows), (0, 0, 1, MARGIN)))
-        atexit.register(self.close)  # the cursor comes back even if nobody closes this
-        self._live.start()
-        self._draw()
+        self._go_live()
+        self._draw(now=True)
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """Show how far the work before training is."""
+        self._go_live()
+        if self._clock() >= self._next_draw:
+            self._live.update(_indent(Text(progress(what, done, total), style="dim")), refresh=True)
+            self._next_draw = self._clock() + SHORTEST_PAUSE
+
+    def _go_live(self) -> None:
+        if not self._live.is_started:
+            atexit.register(self.close)  # the cursor comes back even if nobody closes this
+            self._live.start()
 
     def update(self, update: Update) -> None:
         """A step is done; the last one is always drawn."""

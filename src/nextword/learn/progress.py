@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -10,10 +11,11 @@ from rich.console import Console
 
 from nextword.errors import MissingExtraError
 from nextword.learn.display import Display
-from nextword.learn.readable import duration, rate, share, small, visible
+from nextword.learn.readable import duration, progress, rate, share, small, visible
 from nextword.learn.scores import Scores, Update
 
 Clock = Callable[[], float]  # seconds, never going back
+PREPARING_PAUSE = 5.0  # seconds between two lines before training
 
 
 class Reporter(Protocol):
@@ -22,6 +24,9 @@ class Reporter(Protocol):
     A run calls `start` once, then the others as things happen, `finish` if it reaches its end,
     and `close` in every case: `with contextlib.closing(reporter):`.
     """
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """Before training, `done` of `total` bytes are worked through."""
 
     def start(self, title: str, facts: Sequence[tuple[str, str]]) -> None:
         """Training begins; `facts` are names and values: sizes, data, device, precision, …"""
@@ -47,6 +52,8 @@ class Reporter(Protocol):
 
 class Quiet:
     """Tells nobody."""
+
+    def preparing(self, what: str, done: int, total: int) -> None: ...
 
     def start(self, title: str, facts: Sequence[tuple[str, str]]) -> None: ...
 
@@ -75,6 +82,12 @@ class Lines:
         self._clock = clock
         self._started = self._written = clock()
         self._next_step = 0
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """Write a line, if there was none for a while."""
+        if self._clock() - self._written >= PREPARING_PAUSE:
+            self._written = self._clock()
+            self._write(progress(what, done, total))
 
     def start(self, title: str, facts: Sequence[tuple[str, str]]) -> None:
         """Write the title and one line per fact."""
@@ -150,10 +163,15 @@ class TensorBoard:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise MissingExtraError("tensorboard", "tensorboard", "writing curves") from error
-        self._writer: Any = SummaryWriter(str(folder))
+        self._make: Callable[[], Any] = partial(SummaryWriter, str(folder))
+        self._writer: Any = None  # made at the start: before it, the folder may be refused
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """Curves begin with training."""
 
     def start(self, title: str, facts: Sequence[tuple[str, str]]) -> None:
-        """Write the facts as a text."""
+        """Make the folder, and write the facts as a text."""
+        self._writer = self._make()
         lines = [f"{name}: {value}" for name, value in facts]
         self._writer.add_text("run", "\n\n".join([title, *lines]))
 
@@ -196,7 +214,8 @@ class TensorBoard:
 
     def close(self) -> None:
         """Flush and close the event file."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
     def _scalars(self, step: int, values: dict[str, float | None]) -> None:
         for name, value in values.items():
@@ -209,6 +228,11 @@ class Several:
 
     def __init__(self, reporters: Sequence[Reporter]) -> None:
         self._reporters = tuple(reporters)
+
+    def preparing(self, what: str, done: int, total: int) -> None:
+        """Pass it on."""
+        for reporter in self._reporters:
+            reporter.preparing(what, done, total)
 
     def start(self, title: str, facts: Sequence[tuple[str, str]]) -> None:
         """Pass it on."""

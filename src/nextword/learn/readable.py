@@ -60,3 +60,8 @@ def rate(value: float) -> str:
 def small(value: float) -> str:
     """A learning rate or a norm with three digits that count: `0.003`, `1.5e-06`."""
     return f"{value:.3g}"
+
+
+def progress(what: str, done: int, total: int) -> str:
+    """How far some work over bytes is: `tokenising 35 % of 5,000 MB`."""
+    return f"{what} {share(done / max(total, 1))} of {total / 1e6:,.0f} MB"

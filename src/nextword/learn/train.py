@@ -8,6 +8,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,11 @@ class _Training:
         """Tokenizer and shards; an interrupted run finds its tokenizer in its folder."""
         place, kept = self._folder / "tokenizer", self._kept()
         if kept is None:
-            tokenizer = find_tokenizer(self.request, self.corpus)
+            tokenizer = find_tokenizer(
+                self.request,
+                self.corpus,
+                progress=partial(self.reporter.preparing, "learning the tokenizer from"),
+            )
             place.mkdir(exist_ok=True)
             tokenizer.write(place)  # not beside the weights of an earlier model: it is not theirs
         else:
@@ -128,7 +133,12 @@ class _Training:
                     "tokenizer.json back, or start over with --fresh"
                 )
         return prepare_data(
-            self.request, self.corpus, tokenizer, self._folder, warn=self.reporter.note
+            self.request,
+            self.corpus,
+            tokenizer,
+            self._folder,
+            warn=self.reporter.note,
+            progress=partial(self.reporter.preparing, "tokenising"),
         )
 
     def _plan(self, data: Prepared) -> Plan:

@@ -142,3 +142,13 @@ def test_display_leaves_a_summary_and_user_text_inert() -> None:
         assert inert in text
     assert "\x1b]0;" not in text
     assert "done in 0:00" in text
+
+
+def test_the_work_before_training_is_shown_and_makes_room_for_the_picture() -> None:
+    console = terminal()
+    display = Display(console, clock=FakeClock())
+    display.preparing("tokenising", 35, 100)
+    assert "tokenising 35 % of 0 MB" in written(console)
+    display.start("Teaching cats", [("model", "seed")])
+    display.close()
+    assert "preparing the first step" in written(console)

@@ -175,3 +175,22 @@ def test_tensorboard_gets_each_known_scalar(
     assert ("speed/peak_share", 0.43, 1) in writer.scalars
     assert writer.closed
     assert isinstance(progress.reporter_for(terminal(), tensorboard=tmp_path), Several)
+
+
+def test_the_work_before_training_is_told_now_and_then() -> None:
+    stream, clock = io.StringIO(), FakeClock()
+    lines = Lines(stream, clock=clock)
+    for done in range(0, 101):
+        clock.now += 0.125
+        lines.preparing("tokenising", done * 50_000_000, 5_000_000_000)
+    assert stream.getvalue().splitlines() == [
+        "tokenising 39 % of 5,000 MB",
+        "tokenising 79 % of 5,000 MB",
+    ]
+
+
+def test_tensorboard_makes_no_folder_before_training_begins(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    events = tmp_path / "events"
+    TensorBoard(events).close()
+    assert not events.exists()
