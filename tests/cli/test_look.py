@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from rich.cells import cell_len
 from rich.console import Console
@@ -44,7 +45,12 @@ def talker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def saved(folder: Path, config: Any, tokenizer: Tokenizer, kind: Any) -> Path:
-    LanguageModel(Decoder(config, seed=3), tokenizer, kind=kind).save(folder)
+    decoder = Decoder(config, seed=3)
+    generator = torch.Generator().manual_seed(7)
+    with torch.no_grad():  # fresh weights are zero in places, and would hide a wrong number
+        for parameter in decoder.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    LanguageModel(decoder, tokenizer, kind=kind).save(folder)
     return folder
 
 
@@ -163,7 +169,7 @@ def test_the_printed_numbers_add_up(seed: Path) -> None:
     start = lines.index("8. Context") + 3
     weights = [numbers(line)[0] for line in lines[start : start + 3]]
     assert sum(weights) == pytest.approx(1, abs=3e-4)
-    assert re.fullmatch(r"Largest difference to the fast decoder: \de-\d\d", lines[-1])
+    assert re.fullmatch(r"Largest difference to the fast decoder: (\de-\d\d|0)", lines[-1])
 
 
 def test_the_chain_in_the_articles_order(talker: Path) -> None:

@@ -77,8 +77,10 @@ def test_both_forwards_are_the_article_in_numpy(width: int, vocab: int, length: 
     decoder = Decoder(
         preset("seed", vocab_size=vocab, context_length=13, d_model=width), seed=width
     ).eval()
-    with torch.no_grad():
-        decoder.unembedding.bias.normal_(generator=torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():  # fresh queries and biases are zero, and would hide a wrong score
+        decoder.unembedding.bias.normal_(generator=generator)
+        decoder.get_parameter("blocks.0.attention.query.weight").normal_(generator=generator)
     draw = np.random.default_rng(vocab)
     words = draw.integers(0, vocab, length)
     expected = article(words.tolist(), matrices(decoder))

@@ -253,7 +253,7 @@ def show_chain(screen: "Console", chain: "Chain", *, full: bool) -> None:
     tell("Rounded to four decimals: the last digit of a sum may be off by one.")
     if shortened:
         tell("‖ ‖ is the length of a vector of which only the first numbers are shown; see --full.")
-    tell(f"Largest difference to the fast decoder: {chain.fast_difference:.0e}")
+    tell(f"Largest difference to the fast decoder: {chain.fast_difference:.1g}")
 
 
 def _heading(chain: "Chain") -> str:

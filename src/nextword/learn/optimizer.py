@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from nextword.config import TrainingConfig
+from nextword.config import ModelConfig, TrainingConfig
 from nextword.errors import CheckpointError
 from nextword.model.decoder import Decoder
 
@@ -35,8 +35,10 @@ class Optimizer:
         ]
         if muon:
             part = torch.optim.Muon(
-                muon,
-                lr=config.muon_learning_rate,
+                [
+                    {"params": parameters, "lr": config.muon_learning_rate * share}
+                    for share, parameters in muon.items()
+                ],
                 momentum=config.momentum,
                 weight_decay=config.weight_decay,
             )
@@ -95,19 +97,30 @@ class Optimizer:
 
 def _sorted(
     decoder: Decoder, config: TrainingConfig
-) -> tuple[list[nn.Parameter], list[nn.Parameter], list[nn.Parameter]]:
-    """The parameters for Muon, and for AdamW with and without weight decay."""
-    muon: list[nn.Parameter] = []
+) -> tuple[dict[float, list[nn.Parameter]], list[nn.Parameter], list[nn.Parameter]]:
+    """The parameters for Muon by their share of its rate, and AdamW's with and without decay."""
+    muon: dict[float, list[nn.Parameter]] = {}
     matrices: list[nn.Parameter] = []
     vectors: list[nn.Parameter] = []
     for name, parameter in decoder.named_parameters():
         if parameter.dim() < 2:
             vectors.append(parameter)
         elif config.optimizer == "muon" and name.startswith("blocks."):
-            muon.append(parameter)
+            muon.setdefault(_share(name, decoder.config), []).append(parameter)
         else:
             matrices.append(parameter)
     return muon, matrices, vectors
+
+
+def _share(name: str, config: ModelConfig) -> float:
+    """How much of Muon's rate a matrix takes.
+
+    Where scores are not scaled, a step of queries and keys moves the scores by sqrt(d_head) times
+    as much, and soon the softmax looks at one word only. A fourth root less for each of the two
+    moves the scores as if they were scaled (docs/lab-log.md, the seed model).
+    """
+    asks = name.split(".")[-2] in ("query", "key")
+    return 1.0 if config.scaled_scores or not asks else float(config.head_width**-0.25)
 
 
 def _parameters(part: torch.optim.Optimizer) -> Iterator[nn.Parameter]:

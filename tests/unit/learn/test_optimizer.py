@@ -108,3 +108,21 @@ def test_the_state_of_another_model_is_refused() -> None:
     _, other = make(model="qwen3")
     with pytest.raises(CheckpointError, match="position_embedding"):
         other.load(optimizer.tensors())
+
+
+def test_queries_and_keys_of_unscaled_scores_take_smaller_steps() -> None:
+    config = preset("seed", vocab_size=11, context_length=5, d_model=16)
+    decoder = Decoder(config, seed=1)
+    optimizer = Optimizer(decoder, TrainingConfig(steps=10, weight_decay=0.0))
+    with torch.no_grad():
+        decoder.blocks[0].attention.query.weight.normal_()  # type: ignore[union-attr,operator]
+    before = weights(decoder)
+    one_step(decoder, optimizer)
+    moved = {
+        name.split(".")[-2]: (tensor - before[name]).norm().item()
+        for name, tensor in weights(decoder).items()
+        if name.startswith("blocks.")
+    }
+    # 16 ** -0.25 = 0.5; Muon's steps are orthogonal up to its rounding, so alike in length
+    assert moved["query"] / moved["value"] == pytest.approx(0.5, rel=0.3)
+    assert moved["key"] / moved["value"] == pytest.approx(0.5, rel=0.3)

@@ -180,7 +180,7 @@ def test_tensorboard_gets_each_known_scalar(
 def test_the_work_before_training_is_told_now_and_then() -> None:
     stream, clock = io.StringIO(), FakeClock()
     lines = Lines(stream, clock=clock)
-    for done in range(0, 101):
+    for done in range(101):
         clock.now += 0.125
         lines.preparing("tokenising", done * 50_000_000, 5_000_000_000)
     assert stream.getvalue().splitlines() == [
