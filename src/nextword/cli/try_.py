@@ -1,5 +1,7 @@
 """`nextword try`: from nothing to a transformer that explains itself, in about a minute."""
 
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,12 +94,22 @@ def ask(model: "LanguageModel", question: str) -> None:
 
 def next_steps(out: Path) -> list[tuple[str, str]]:
     """What a person may do now, and the command for it."""
+    name = program()
     return [
-        ("talk with it", f"nextword chat {out}"),
-        ("see every number of one position", f'nextword look {out} "{LOOKED_AT}" --position 3'),
+        ("talk with it", f"{name} chat {out}"),
+        ("see every number of one position", f'{name} look {out} "{LOOKED_AT}" --position 3'),
         (
             "teach a new one your own text or dialogues",
-            "nextword train my.jsonl --out models/mine --minutes 3",
+            f"{name} train my.jsonl --out models/mine --minutes 3",
         ),
-        ("all commands", "nextword --help"),
+        ("all commands", f"{name} --help"),
     ]
+
+
+def program() -> str:
+    """How `nextword` is called here: by its name, or by its path where the name is not found."""
+    called = Path(sys.argv[0])
+    if shutil.which("nextword") or called.name != "nextword":
+        return "nextword"
+    here = Path.cwd()
+    return str(called.relative_to(here) if called.is_relative_to(here) else called)

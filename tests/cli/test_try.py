@@ -1,0 +1,26 @@
+"""How `nextword try` tells people to go on; that it works is tests/parity/test_try.py's."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from nextword.cli.try_ import next_steps, program
+
+
+def test_commands_are_shown_as_they_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / ".venv" / "bin" / "nextword"), "try"])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert program() == str(Path(".venv/bin/nextword"))
+    assert next_steps(Path("out/try"))[0] == (
+        "talk with it",
+        f"{Path('.venv/bin/nextword')} chat {Path('out/try')}",
+    )
+
+    called = tmp_path / "nextword"
+    called.write_text("#!/bin/sh\n")
+    called.chmod(0o755)
+    assert program() == "nextword"  # found by its name
