@@ -1,7 +1,6 @@
 """`nextword look`: what a model predicts at every word, and every number on the way there."""
 
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,21 +66,17 @@ def look(
     model = open_model(folder, "cpu")
     dialogue = None if mode is None and len(prompt) == 1 else mode != "text"
     one = any((layer is not None, head is not None, full, position is not None))
-    with warnings.catch_warnings(record=True) as noted:
-        warnings.simplefilter("always")
-        if one:
-            chain = model.chain(
-                prompt,
-                position=-1 if position is None else position,
-                layer=layer or 0,
-                head=head or 0,
-                top=top,
-                dialogue=dialogue,
-            )
-        else:
-            verdicts = model.verdicts(prompt, dialogue=dialogue, top=top)
-    for warning in noted:
-        click.echo(f"note: {visible(str(warning.message))}", err=True)
+    if one:
+        chain = model.chain(
+            prompt,
+            position=-1 if position is None else position,
+            layer=layer or 0,
+            head=head or 0,
+            top=top,
+            dialogue=dialogue,
+        )
+    else:
+        verdicts = model.verdicts(prompt, dialogue=dialogue, top=top)
     if as_json:
         read = "dialogue" if dialogue or (dialogue is None and model.kind == "dialogue") else "text"
         facts = {"model": folder, "read_as": read}

@@ -4,6 +4,7 @@ import importlib
 import io
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -122,6 +123,7 @@ class Main(click.Group):
             return super().main(args, prog_name, complete_var, False, **extra)
         if isinstance(sys.stdout, io.TextIOWrapper):  # no text may fail to print
             sys.stdout.reconfigure(errors="backslashreplace")
+        usual, warnings.showwarning = warnings.showwarning, note  # type: ignore[assignment]
         try:
             code = super().main(args, prog_name, complete_var, False, **extra)
         except click.Abort:  # Ctrl-C
@@ -129,7 +131,14 @@ class Main(click.Group):
         except (FatalError, click.ClickException) as error:
             click.echo(f"nextword: {message(error)}", err=True)
             sys.exit(error.exit_code)
+        finally:
+            warnings.showwarning = usual
         sys.exit(code if type(code) is int else 0)
+
+
+def note(warning: Warning | str, *_: Any) -> None:
+    """A warning in one line on standard error, without the code that raised it."""
+    click.echo(f"note: {str(warning).translate(_CONTROLS)}", err=True)
 
 
 def message(error: FatalError | click.ClickException) -> str:
