@@ -5,39 +5,17 @@ import itertools
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+from tests.unit.text.files import DIALOGUES, LINES, PAIRS, read, refusal, written
 
-from nextword.errors import BadLineError, DataError, MissingExtraError
+from nextword.errors import BadLineError, MissingExtraError
 from nextword.text import readers, shard_writer
 from nextword.text.corpus import Corpus, open_corpus
-from nextword.text.dialogue import Dialogue, Document, Text
+from nextword.text.dialogue import Dialogue, Text
 from nextword.text.readers import good_cut
 from nextword.text.shards import prepare
 from nextword.text.tokenizer import Tokenizer
-
-PAIRS = [{"prompt": "one", "reply": "eins"}, {"prompt": "two", "reply": "zwei"}]
-DIALOGUES = [Dialogue(("one", "eins")), Dialogue(("two", "zwei"))]
-LINES = "".join(json.dumps(pair) + "\n" for pair in PAIRS)
-
-
-def written(folder: Path, name: str, content: str | bytes) -> Path:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
-
-
-def read(path: str | Path, **options: Any) -> list[Document]:
-    return list(open_corpus([path], **options))
-
-
-def refusal(path: str | Path) -> str:
-    with pytest.raises(DataError) as caught:
-        list(open_corpus([path]))
-    return str(caught.value)
-
 
 # Formats
 
