@@ -10,7 +10,7 @@ JOBS   ?= 2
 help:
 	@echo "make try     train a small transformer on the bundled dialogues and talk to it"
 	@echo "make test    run the everyday tests (make test ARGS='-m slow' for the long ones)"
-	@echo "make check   lint, format, types"
+	@echo "make check   lint, format, types, generated pages, imports that run one way"
 	@echo "make format  format the code"
 	@echo "make docs    write the generated pages of docs/ anew"
 	@echo "make bench   measure; results go to benchmarks/results"
@@ -27,6 +27,7 @@ check: $(VENV)/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python -m pytest tests/unit/test_imports.py
 
 format: $(VENV)/installed-test
 	$(BIN)/ruff check --fix .
