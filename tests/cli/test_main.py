@@ -96,7 +96,7 @@ def test_a_slip_of_the_keyboard_gets_the_nearest_match(arguments: list[str], mes
     ("error", "code", "message"),
     [
         (DataError("two words"), 1, "nextword: two words\n"),
-        (DataError("a \x1b[31mred\x07 file"), 1, "nextword: a \\x1b[31mred\\x07 file\n"),
+        (DataError("a \x1b[31mred\x07 file"), 1, "nextword: a ␛[31mred␇ file\n"),
         (
             PermissionError(13, "Permission denied", "x.txt"),
             1,

@@ -124,7 +124,7 @@ def test_control_characters_do_not_steer_a_terminal(
     stream = letters("text").stream("e", config=ReplyConfig(max_tokens=1))
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert show_stream(stream) == "\x1b"
-    assert capsys.readouterr().out == "\\x1b\n"
+    assert capsys.readouterr().out == "␛\n"
 
 
 def test_a_reply_stopped_by_hand_is_not_remembered(

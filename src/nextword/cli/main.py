@@ -13,6 +13,7 @@ import click
 from nextword import __version__
 from nextword.cli.common import DEBUG, HELP, debug_option, write_example
 from nextword.errors import NextwordError, unknown
+from nextword.learn.readable import visible
 
 # name: (module:attribute, what it does)
 COMMANDS = {
@@ -31,9 +32,6 @@ nextword reply models/mine "where is the cat?"
 """
 
 FAILED, BUG, INTERRUPTED = 1, 70, 130  # exit codes; 70 is sysexits' EX_SOFTWARE
-
-# Control characters in a message (a file's name, a line of data) must not steer the terminal.
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != 10}
 
 
 class FatalError(Exception):
@@ -138,7 +136,7 @@ class Main(click.Group):
 
 def note(warning: Warning | str, *_: Any) -> None:
     """A warning in one line on standard error, without the code that raised it."""
-    click.echo(f"note: {str(warning).translate(_CONTROLS)}", err=True)
+    click.echo(f"note: {visible(str(warning))}", err=True)
 
 
 def message(error: FatalError | click.ClickException) -> str:
@@ -146,7 +144,7 @@ def message(error: FatalError | click.ClickException) -> str:
     text = error.format_message() if isinstance(error, click.ClickException) else str(error)
     if isinstance(error, click.UsageError) and error.ctx is not None:
         text = f"{text} See: {error.ctx.command_path} --help"
-    return text.translate(_CONTROLS)
+    return visible(text, keep="\n")  # a file's name or a line of data steers no terminal
 
 
 @click.group(

@@ -11,17 +11,13 @@ import click
 from nextword.cli.common import command, echo_json, folder_argument, json_option
 from nextword.config import ReplyConfig
 from nextword.errors import DataError
+from nextword.learn.readable import visible
 
 if TYPE_CHECKING:
     from nextword.language_model import LanguageModel
     from nextword.reply.stream import Reply, ReplyStream
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
-
-# What a model says must not steer the terminal: control characters show as \x1b and the like.
-_CONTROLS = {
-    code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)
-}
 
 
 def reply_options(function: FunctionT) -> FunctionT:
@@ -69,7 +65,8 @@ def show_stream(stream: "ReplyStream") -> str:
     shown = ""
     for piece in stream:
         shown += piece
-        click.echo(piece.translate(_CONTROLS) if sys.stdout.isatty() else piece, nl=False)
+        shown_piece = visible(piece, keep="\n\t") if sys.stdout.isatty() else piece
+        click.echo(shown_piece, nl=False)  # what a model says steers no terminal
     click.echo()
     return shown
 

@@ -68,7 +68,6 @@ class Trainer:
     settings: Mapping[str, Any] = field(default_factory=dict)
     show_sample: Callable[[int], None] | None = None
     step: int = 0
-    last_scores: Scores | None = None
     _optimizer: Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -263,7 +262,6 @@ class Trainer:
 
     def record(self, step: int, scores: Scores) -> None:
         """Keep and tell the held-out scores of a step."""
-        self.last_scores = scores
         self.reporter.evaluated(step, scores)
         if step == self.pace.steps and self._was_judged(step):
             return  # by an earlier sitting, which was killed after that
