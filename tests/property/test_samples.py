@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nextword.text.corpus import open_corpus
 from nextword.text.order import permuted
-from nextword.text.packing import assign_rows
+from nextword.text.packing import OPEN_ROWS, assign_rows
 from nextword.text.parts import Part, split, whole
 from nextword.text.readers import good_cut
 from nextword.text.rows import Rows
@@ -138,7 +138,7 @@ def test_rows_are_never_overfull_and_never_fewer_than_needed(lengths: list[int])
     filled = np.bincount(rows, weights=lengths)
     assert filled.max() <= 50
     assert filled.min() > 0
-    if len(lengths) <= 64:  # none is closed, so two rows of less than half cannot be
+    if len(lengths) <= OPEN_ROWS:  # none is closed, so two rows of less than half cannot be
         assert (filled <= 25).sum() <= 1
 
 

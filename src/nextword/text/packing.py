@@ -1,7 +1,7 @@
-"""Which documents share a row: greedy best fit, from their lengths alone."""
+"""Which documents share a row: best fit, the longest first, from their lengths alone."""
 
 import bisect
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from nextword.text.parts import Part
 
-OPEN_ROWS = 64  # rows that may still take a document
+LOOKAHEAD = 256  # documents among which the longest get their rows first
+OPEN_ROWS = 256  # rows that may still take a document; fewer would close those of the longest
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,29 +78,38 @@ def pack(segments: Segments, capacity: int) -> Packing:
     return Packing(first, segments.start[order], length, segments.goes_on[order], column)
 
 
-def assign_rows(lengths: Iterable[int], capacity: int) -> list[int]:
+def assign_rows(lengths: Sequence[int], capacity: int) -> list[int]:
     """The row of each segment; rows are numbered in the order in which they are opened.
 
-    A segment goes to the open row in which it leaves the least room. If it fits into none it
-    opens a row, and when more than OPEN_ROWS are open the fullest is closed.
+    Of LOOKAHEAD segments at a time the longest comes first, of equals the earlier. It goes to the
+    open row in which it leaves the least room. If it fits into none it opens a row, and when more
+    than OPEN_ROWS are open the fullest is closed.
 
     Args:
         lengths: tokens of each segment, 1 … capacity.
         capacity: tokens of a row.
     """
-    rows: list[int] = []
+    rows = [0] * len(lengths)
     room: list[tuple[int, int]] = []  # (tokens left, row), sorted
     opened = 0
-    for length in lengths:
+    for segment in _longest_first(lengths):
+        length = lengths[segment]
         at = bisect.bisect_left(room, (length, 0))
         if at < len(room):
             left, row = room.pop(at)
         else:
             left, row = capacity, opened
             opened += 1
-        rows.append(row)
+        rows[segment] = row
         if left > length:
             bisect.insort(room, (left - length, row))
             if len(room) > OPEN_ROWS:
                 del room[0]
     return rows
+
+
+def _longest_first(lengths: Sequence[int]) -> Iterator[int]:
+    """The numbers of all segments, of LOOKAHEAD at a time the longest first."""
+    for first in range(0, len(lengths), LOOKAHEAD):
+        ahead = range(first, min(first + LOOKAHEAD, len(lengths)))
+        yield from sorted(ahead, key=lambda segment: -lengths[segment])

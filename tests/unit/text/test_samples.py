@@ -133,9 +133,9 @@ def rows_of(rows: Samples) -> set[tuple[str, str, str]]:
 
 def test_rows_by_hand(tmp_path: Path) -> None:
     rows = Rows(prepared(tmp_path, DIALOGUES), context_length=11, seed=0)
-    assert rows_of(rows) == {
-        ("ab|c|d|e|__", "b|c|.|e|...", "000001111__"),
-        ("f|ghi|j|kl|", "|ghi|.|kl|.", "00000011111"),
+    assert rows_of(rows) == {  # the longest first: f|ghi| opens a row, ab|c| fills it
+        ("ab|c|f|ghi|", "b|c|.|ghi|.", "00000111111"),
+        ("d|e|j|kl|__", "|e|.|kl|...", "000011111__"),
     }
     assert rows.used == 20 / 22
     assert rows.cut == 0
@@ -144,8 +144,8 @@ def test_rows_by_hand(tmp_path: Path) -> None:
 def test_rows_that_learn_replies(tmp_path: Path) -> None:
     rows = Rows(prepared(tmp_path, DIALOGUES), context_length=11, seed=0, learn="replies")
     assert rows_of(rows) == {
-        ("ab|c|d|e|__", "..c|..e|...", "000001111__"),
-        ("f|ghi|j|kl|", ".ghi|..kl|.", "00000011111"),
+        ("ab|c|f|ghi|", "..c|..ghi|.", "00000111111"),
+        ("d|e|j|kl|__", ".e|..kl|...", "000011111__"),
     }
 
 
