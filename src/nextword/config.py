@@ -194,6 +194,9 @@ class ModelConfig:
 Precision = Literal["auto", "float32", "bfloat16"]
 Learn = Literal["everything", "replies"]
 Optimizer = Literal["muon", "adamw"]
+Compile = Literal["auto", "yes", "no"]
+
+RATES: dict[Optimizer, float] = {"muon": 2e-2, "adamw": 3e-3}  # of AdamW beside Muon, or alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,19 +207,20 @@ class TrainingConfig:
     batch_size: int = 16  # sequences per optimizer step
     accumulate: int = 1  # the batch is worked through in this many parts
     optimizer: Optimizer = "muon"  # of the blocks' matrices; AdamW has the rest
-    learning_rate: float = 3e-3  # of AdamW
-    muon_learning_rate: float = 2e-2  # of Muon
+    learning_rate: float = 0.0  # of AdamW; 0: 0.02 beside Muon, 0.003 alone
+    muon_learning_rate: float = 4e-2  # of Muon
     momentum: float = 0.95  # of Muon
     beta1: float = 0.9  # of AdamW: memory of the gradient
     beta2: float = 0.95  # of AdamW: memory of its square
-    weight_decay: float = 0.1  # of matrices, per step and learning rate
+    weight_decay: float = 0.0  # of matrices, per step and learning rate
     warmup_share: float = 0.02  # of the steps, learning rate rising from 0
-    decay_share: float = 0.4  # of the steps, learning rate falling to 0
+    decay_share: float = 0.9  # of the steps, learning rate falling to 0
     gradient_clip: float = 1.0  # largest norm of the whole gradient; 0: no clipping
     dropout: float = 0.0  # share of activations and attention weights dropped
     learn: Learn = "everything"  # every next word, or those of replies only
     talks: float = 0.5  # of the rows of dialogues in which later ones see earlier ones, as in chat
     precision: Precision = "auto"  # of matrix products; the weights are kept in float32
+    compile: Compile = "auto"  # by torch.compile; auto: where it earns its own time
     device: str = "auto"  # cpu, cuda, mps, or the best of them
     threads: int = 0  # 0: as many as the machine has cores
     seed: int = 0  # of first weights, order and dropout
@@ -243,6 +247,8 @@ class TrainingConfig:
                 f"warmup_share {self.warmup_share} and decay_share {self.decay_share} "
                 "together exceed 1"
             )
+        if self.learning_rate == 0:
+            object.__setattr__(self, "learning_rate", RATES[self.optimizer])
         for name in ("learning_rate", "muon_learning_rate"):
             above(self, name, 0)
         for name in ("weight_decay", "gradient_clip"):
@@ -284,6 +290,7 @@ class ReplyConfig:
 
 __all__ = [
     "GATED",
+    "Compile",
     "FeedForward",
     "Learn",
     "ModelConfig",

@@ -18,6 +18,7 @@ from nextword.config import Precision
 from nextword.errors import ConfigError, unknown
 
 ROOT = Path("/")
+FEW_THREADS = 4  # that a product of 1024 × 1024 keeps busy
 
 # Names that people know ← flags of Linux's /proc/cpuinfo (x86 and ARM) and of macOS's sysctl.
 _FEATURES = {
@@ -146,7 +147,7 @@ def processor_name(*, root: Path = ROOT) -> str:
     return name or platform.processor() or platform.machine() or "unknown"
 
 
-def matrix_peak(device: torch.device, dtype: torch.dtype, *, seconds: float = 0.3) -> float:
+def matrix_peak(device: torch.device, dtype: torch.dtype, *, seconds: float = 0.15) -> float:
     """The fastest that a large matrix product ran here, in FLOP/s; measured once per process.
 
     It runs with torch's present number of threads and changes no setting and no random state.
@@ -158,12 +159,11 @@ def matrix_peak(device: torch.device, dtype: torch.dtype, *, seconds: float = 0.
 
 
 @functools.cache
-def _measured_peak(
-    device: torch.device, dtype: torch.dtype, seconds: float, _threads: int
-) -> float:
-    """`matrix_peak`, remembered; the number of threads only tells measurements apart."""
+def _measured_peak(device: torch.device, dtype: torch.dtype, seconds: float, threads: int) -> float:
+    """`matrix_peak`, remembered for each number of threads."""
     # Large ones feed many cores; small ones fit between the turns of other programs.
-    sizes = {"cpu": (512, 1024, 2048), "cuda": (4096, 8192)}.get(device.type, (2048, 4096))
+    few = (512, 1024) if threads <= FEW_THREADS else (512, 1024, 2048)
+    sizes = {"cpu": few, "cuda": (4096, 8192)}.get(device.type, (2048, 4096))
     best = 0.0
     with torch.no_grad(), torch.autocast(device.type, enabled=False):
         for size in sizes:

@@ -118,8 +118,8 @@ REFUSED: list[tuple[type, dict[str, Any], str]] = [
     ),
     (
         TrainingConfig,
-        {"learning_rate": 0.0},
-        "learning_rate is 0.0; it must be a finite number above 0",
+        {"learning_rate": -0.1},
+        "learning_rate is -0.1; it must be a finite number above 0",
     ),
     (
         TrainingConfig,
@@ -356,3 +356,9 @@ def test_what_follows_from_the_settings() -> None:
 @pytest.mark.parametrize("name", module.__all__)
 def test_what_the_module_offers_is_there(name: str) -> None:
     assert hasattr(module, name)
+
+
+def test_the_learning_rate_follows_the_optimizer_unless_it_is_given() -> None:
+    assert TrainingConfig(steps=1).learning_rate == 0.02
+    assert TrainingConfig(steps=1, optimizer="adamw").learning_rate == 0.003
+    assert TrainingConfig(steps=1, optimizer="adamw", learning_rate=0.5).learning_rate == 0.5

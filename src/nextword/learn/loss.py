@@ -3,6 +3,8 @@
 from torch import Tensor
 from torch.nn import functional as F
 
+from nextword.model.decoder import Decoder
+
 NO_LOSS = -1  # the target of a position that has no next word to learn
 
 
@@ -16,3 +18,8 @@ def loss_sum(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(
         logits.flatten(0, 1).float(), targets.flatten(), ignore_index=NO_LOSS, reduction="sum"
     )
+
+
+def loss_of(decoder: Decoder, tokens: Tensor, targets: Tensor, documents: Tensor | None) -> Tensor:
+    """The loss of a decoder on a batch; see `loss_sum` and `Decoder.forward`."""
+    return loss_sum(decoder(tokens, documents=documents), targets)

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 
 from nextword.config import ModelConfig, TrainingConfig, config_from
+from nextword.learn.compiling import settle
 from nextword.learn.data import Prepared
 from nextword.learn.evaluate import to_tensors
-from nextword.learn.loss import loss_sum
+from nextword.learn.loss import loss_of
 from nextword.learn.optimizer import Optimizer
 from nextword.learn.request import TrainRequest
 from nextword.machine import pick_device, pick_precision
@@ -19,6 +20,8 @@ from nextword.model.decoder import Decoder
 from nextword.presets import DEFAULT_DEPTH, preset
 
 BATCH_TOKENS = 4096  # tokens of a batch, unless asked otherwise
+LEAST_BATCH_TOKENS, MOST_BATCH_TOKENS = 1024, 32768  # of a batch, where time is the budget
+ENOUGH_STEPS = 700  # that a run has, if its batches may be that small
 BATCHES_PER_EPOCH = 8  # small data is not taken in larger bites than this
 TOKENS_PER_WEIGHT = 4.0  # of the blocks; a larger model would not see enough in the time
 DEPTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
@@ -26,6 +29,7 @@ MEASURED_SECONDS = 1.0  # for each depth tried, of a budget that is long enough
 MEASURED_SHARE = 0.01  # of the time
 RESERVE_SHARE = 0.05  # of the time, kept for the last evaluation and for saving
 MARGIN_SECONDS = 1.5
+MEASURED_FROM = 300  # steps; a few are taken to see how long that many would last
 
 
 @dataclass(frozen=True)
@@ -74,32 +78,68 @@ def make_plan(request: TrainRequest, data: Prepared, *, started: float) -> Plan:
     Raises:
         ConfigError: settings that do not fit together.
     """
-    parts = int(request.training.get("accumulate", 1))
-    batch = int(request.training.get("batch_size", 0))
-    batch = batch or -(-default_batch(data) // parts) * parts
-    settings = dict(request.training) | {"batch_size": batch}
-    minutes = request.timed_minutes
-    if minutes is None:
-        steps = request.steps or math.ceil((request.tokens or 0) / (batch * data.context))
-        training = config_from(TrainingConfig, settings | {"steps": steps})
-        return Plan(model_at(request, data, depth_of(request)), training, None, ())
-    seconds = minutes * 60
-    trial = config_from(TrainingConfig, settings | {"steps": 1})
-    model, speed = _choose(request, data, trial, seconds=seconds)
+    batch = _batch(request, data, BATCH_TOKENS)
+    if request.timed_minutes is not None:
+        return _timed(request, data, batch, seconds=request.timed_minutes * 60, started=started)
+    steps = request.steps or math.ceil((request.tokens or 0) / (batch * data.context))
+    training = _settings(request, batch, steps)
+    model = model_at(request, data, depth_of(request))
+    training, reason = settle(training, seconds=_expected_seconds(model, data, training))
+    return Plan(model, training, None, () if reason is None else (reason,))
+
+
+def _timed(
+    request: TrainRequest, data: Prepared, batch: int, *, seconds: float, started: float
+) -> Plan:
+    """The plan for a time: the model, the batch and the number of steps follow from the speed."""
+    model, speed = _choose(request, data, _settings(request, batch, 1), seconds=seconds)
     left = max(seconds * (1 - RESERVE_SHARE) - (time.monotonic() - started), 1.0)
+    batch = _batch(request, data, batch_tokens_for(left * speed))
     tokens = batch * data.context
-    training = config_from(TrainingConfig, settings | {"steps": max(int(left * speed / tokens), 1)})
-    why = (
-        f"{minutes:g} minutes at {speed:,.0f} tokens/s: {training.steps:,} steps of {tokens:,} "
-        f"tokens, depth {model.n_layers if request.preset != 'seed' else 1}, width {model.d_model}",
-    )
-    return Plan(model, training, seconds, why)
+    training = _settings(request, batch, max(int(left * speed / tokens), 1))
+    training, reason = settle(training, seconds=left)
+    why = [
+        f"{seconds / 60:g} minutes at {speed:,.0f} tokens/s: {training.steps:,} steps of "
+        f"{tokens:,} tokens, depth {model.n_layers if request.preset != 'seed' else 1}, "
+        f"width {model.d_model}",
+    ]
+    return Plan(model, training, seconds, tuple(why if reason is None else [*why, reason]))
 
 
-def default_batch(data: Prepared) -> int:
-    """Sequences per step: BATCH_TOKENS tokens, less for small data."""
+def batch_tokens_for(tokens: float) -> int:
+    """The tokens of a batch for a run over `tokens`: about ENOUGH_STEPS steps, a power of two.
+
+    Few tokens are better taken in many small steps; many in fewer and larger ones, which a
+    machine works out faster.
+    """
+    wanted = 2 ** round(math.log2(max(tokens / ENOUGH_STEPS, 1.0)))
+    return int(min(max(wanted, LEAST_BATCH_TOKENS), MOST_BATCH_TOKENS))
+
+
+def _settings(request: TrainRequest, batch: int, steps: int) -> TrainingConfig:
+    settings = dict(request.training) | {"batch_size": batch, "steps": steps}
+    return config_from(TrainingConfig, settings)
+
+
+def _batch(request: TrainRequest, data: Prepared, tokens: int) -> int:
+    """Sequences per step: what was asked for, or about `tokens`, in whole parts."""
+    parts = int(request.training.get("accumulate", 1))
+    asked = int(request.training.get("batch_size", 0))
+    return asked or -(-default_batch(data, tokens) // parts) * parts
+
+
+def _expected_seconds(model: ModelConfig, data: Prepared, training: TrainingConfig) -> float:
+    """About how long the steps will take; 0 for few of them, where measuring would not pay."""
+    if training.steps < MEASURED_FROM or training.compile != "auto":
+        return 0.0
+    speed = _speed(model, data, training, seconds=0.0)
+    return training.steps * training.batch_size * data.context / speed
+
+
+def default_batch(data: Prepared, tokens: int = BATCH_TOKENS) -> int:
+    """Sequences per step: about `tokens`, less for small data."""
     samples = data.samples(seed=0, learn="everything").n_samples(0)
-    return max(1, min(BATCH_TOKENS // data.context, samples // BATCHES_PER_EPOCH))
+    return max(1, min(tokens // data.context, samples // BATCHES_PER_EPOCH))
 
 
 def depth_of(request: TrainRequest) -> int:
@@ -168,7 +208,7 @@ def _speed(
         for part in range(training.accumulate):
             batch = samples.batch(first + part * rows, rows)
             tokens, targets, documents = to_tensors(batch, device)
-            loss = loss_sum(decoder(tokens, documents=documents), targets) / targets.numel()
+            loss = loss_of(decoder, tokens, targets, documents) / targets.numel()
             loss.backward()  # type: ignore[no-untyped-call]
             loss.item()
         optimizer.step(1e-6)

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from nextword.config import TrainingConfig
 from nextword.errors import LossError, StoppedError
+from nextword.learn.compiling import loss_function
 from nextword.learn.evaluate import score, to_tensors
-from nextword.learn.loss import NO_LOSS, loss_sum
+from nextword.learn.loss import NO_LOSS
 from nextword.learn.optimizer import Optimizer
 from nextword.learn.pace import Pace
 from nextword.learn.progress import Reporter
@@ -36,6 +37,7 @@ TIMES_SAVED = 10
 FINAL_SHARE = 0.03  # tokens of the last evaluation against all trained on, where time is short
 EVALUATED_SHARE = 0.1  # tokens of one evaluation, against those trained on since the last
 KEPT_METRICS = 2000  # the most lines of single steps in metrics.jsonl
+SPOKEN_SHARE = 0.02  # of the time, for letting the model speak
 SAVED_SECONDS = 600.0  # a checkpoint is never older than about this
 
 
@@ -73,9 +75,11 @@ class Trainer:
     def __post_init__(self) -> None:
         self.decoder.dropout = self.training.dropout
         self._optimizer = Optimizer(self.decoder, self.training)
+        self._loss_of = loss_function(self.training)
         self._flops = flops_per_token(self.decoder, self.samples.context_length)
         self._owed = False  # whether this step's evaluation and sample are still to come
         self._saved = time.monotonic()
+        self._spoke = 0.0  # seconds
 
     def fit(self) -> None:
         """Take every step that is left, evaluating, saving and telling on the way.
@@ -161,8 +165,7 @@ class Trainer:
         total = 0.0
         for part in parts:
             tokens, targets, documents = to_tensors(part, self.decoder.device)
-            logits = self.decoder(tokens, documents=documents)
-            loss = loss_sum(logits, targets) / known
+            loss = self._loss_of(self.decoder, tokens, targets, documents) / known
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         return total
@@ -229,7 +232,15 @@ class Trainer:
             self.record(self.step, self._score(self._limit(every)))
         speaks_every = config.sample_every or config.evaluate_every
         if owed and self._due(speaks_every, TIMES_EVALUATED) and self.show_sample is not None:
-            self.show_sample(self.step)
+            self._speak(self.show_sample)
+
+    def _speak(self, show_sample: Callable[[int], None]) -> None:
+        """Let the model speak, unless it has spoken for long enough and nobody said how often."""
+        if self._spoke > SPOKEN_SHARE * self.pace.seconds and not self.training.sample_every:
+            return
+        start = time.perf_counter()
+        show_sample(self.step)
+        self._spoke += time.perf_counter() - start
 
     @contextlib.contextmanager
     def own_precision(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from nextword.config import ModelConfig
 from nextword.model.cache import KeyValueCache
 from nextword.model.linear import Linear
-from nextword.model.norm import RMSNorm
+from nextword.model.norm import RMSNorm, rms_norm
 from nextword.model.position import Rotation, rotate
 
 Kernel = Literal["fused", "explicit"]
@@ -66,13 +66,8 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, layout: Layout) -> Tensor:
         """`x` [B, T, M] → [B, T, M], what is added to the residual."""
-        query = self._split(self.query(x), self.config.n_heads)  # [B, H, T, D]
-        key = self._split(self.key(x), self.config.kv_heads)  # [B, K, T, D]
-        value = self._split(self.value(x), self.config.kv_heads)  # [B, K, T, D]
-        if self.query_norm is not None and self.key_norm is not None:
-            query, key = self.query_norm(query), self.key_norm(key)
-        if layout.rotation is not None:
-            query, key = rotate(query, layout.rotation), rotate(key, layout.rotation)
+        make = self._make_together if self.training else self._make_apart
+        query, key, value = make(x, layout.rotation)  # [B, H, T, D], 2 × [B, K, T, D]
         if layout.cache is not None:
             key, value = layout.cache.append(self.layer, key, value)  # [B, K, S, D]
             key, value = key.to(query.dtype), value.to(query.dtype)
@@ -88,6 +83,43 @@ class Attention(nn.Module):
         )
         context = context.transpose(1, 2).flatten(2)  # [B, T, H·D]
         return context if self.output is None else self.output(context)
+
+    def _make_apart(self, x: Tensor, turn: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Query [B, H, T, D], key and value [B, K, T, D], each through its own matrix."""
+        query = self._split(self.query(x), self.config.n_heads)
+        key = self._split(self.key(x), self.config.kv_heads)
+        value = self._split(self.value(x), self.config.kv_heads)
+        if self.query_norm is not None and self.key_norm is not None:
+            query, key = self.query_norm(query), self.key_norm(key)
+        if turn is not None:
+            query, key = rotate(query, turn), rotate(key, turn)
+        return query, key, value
+
+    def _make_together(self, x: Tensor, turn: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
+        """The same through one matrix, that of all three joined: fewer, larger products.
+
+        Joining copies the weights, which pays for the many positions of training only.
+        """
+        heads, shared = self.config.n_heads, self.config.kv_heads
+        layers = (self.query, self.key, self.value)
+        weight = torch.cat([layer.weight for layer in layers]).to(x.dtype)  # [(H + 2K)·D, M]
+        bias = None
+        if self.query.bias is not None:
+            bias = torch.cat([layer.bias for layer in layers]).to(x.dtype)
+        joined = self._split(F.linear(x, weight, bias), heads + 2 * shared)  # [B, H + 2K, T, D]
+        looking, value = torch.split(joined, (heads + shared, shared), dim=1)
+        if self.query_norm is not None and self.key_norm is not None:
+            scale = torch.cat(
+                [
+                    self.query_norm.weight.expand(heads, 1, -1),
+                    self.key_norm.weight.expand(shared, 1, -1),
+                ]
+            )  # [H + K, 1, D]
+            looking = rms_norm(looking, scale, self.config.norm_epsilon)
+        if turn is not None:
+            looking = rotate(looking, turn)
+        query, key = torch.split(looking, (heads, shared), dim=1)
+        return query, key, value
 
     def _split(self, x: Tensor, heads: int) -> Tensor:
         """[B, T, heads·D] → [B, heads, T, D]."""

@@ -111,7 +111,10 @@ class Decoder(nn.Module):
             ContextError: more tokens than learned positions or than the cache has room for.
         """
         if positions is None:
+            self._check_length(token_ids.shape[1] + (0 if cache is None else cache.length))
             positions = self._positions(token_ids, cache, documents)  # [T] or [B, T]
+        elif self.position_embedding is not None and positions.numel():
+            self._check_length(int(positions.max()) + 1)
         layout = self._layout(token_ids, cache, positions, documents)
         residual = self._embed(token_ids, positions)  # [B, T, M]
         residual = F.dropout(residual, layout.dropout)
@@ -126,6 +129,10 @@ class Decoder(nn.Module):
             cap = self.config.logit_soft_cap
             logits = cap * torch.tanh(logits / cap)
         return logits  # type: ignore[no-any-return]
+
+    def _check_length(self, tokens: int) -> None:
+        if self.position_embedding is not None:
+            check_learned(self.config, tokens - 1)
 
     def _positions(
         self, token_ids: Tensor, cache: KeyValueCache | None, documents: Tensor | None
@@ -181,7 +188,6 @@ class Decoder(nn.Module):
         """The word vectors: embedding plus position, [B, T, M]."""
         residual = self.token_embedding(token_ids)
         if self.position_embedding is not None:
-            check_learned(self.config, int(positions.max()) if positions.numel() else 0)
             residual = residual + self.position_embedding(positions)
         elif self.config.position == "sinusoidal":
             place = sinusoidal(positions, width=self.config.d_model)

@@ -5,6 +5,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nextword.config import ModelConfig
+from nextword.model.lean import RMSNormStep, pays
+
+
+def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    """x / sqrt(mean(x²) + ε) · weight over the last dimension, computed in float32.
+
+    Args:
+        x: [..., width].
+        weight: [width], or anything that broadcasts to x.
+        epsilon: keeps it from dividing by zero.
+
+    Returns:
+        The shape and dtype of x.
+    """
+    weight = weight.float()
+    if pays(x):
+        return RMSNormStep.apply(x, weight, epsilon)  # type: ignore[no-untyped-call,no-any-return]
+    return (F.rms_norm(x.float(), x.shape[-1:], eps=epsilon) * weight).to(x.dtype)
 
 
 class RMSNorm(nn.Module):
@@ -17,8 +35,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` [..., width] → the same shape and dtype."""
-        weight = self.weight.float()
-        return F.rms_norm(x.float(), weight.shape, weight, self.epsilon).to(x.dtype)
+        return rms_norm(x, self.weight, self.epsilon)
 
 
 class LayerNorm(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nextword.config import ModelConfig, RotaryScaling
 from nextword.errors import ContextError
+from nextword.model.lean import RotateStep, pays
 
 Rotation = tuple[Tensor, Tensor]  # cos and sin, each [T, D] or [B, 1, T, D]
 
@@ -66,6 +67,8 @@ def rotation(config: ModelConfig, positions: Tensor) -> Rotation:
 def rotate(x: Tensor, turn: Rotation) -> Tensor:
     """Turn each pair (d, d + D/2) of `x` [B, H, T, D] by its angle; same shape and dtype."""
     cos, sin = turn
+    if pays(x):
+        return RotateStep.apply(x, cos, sin)  # type: ignore[no-untyped-call,no-any-return]
     first, second = x.chunk(2, dim=-1)
     turned = torch.cat((-second, first), dim=-1)  # [B, H, T, D]
     return x * cos.to(x.dtype) + turned * sin.to(x.dtype)

@@ -139,8 +139,8 @@ def test_each_step_takes_the_next_samples_and_the_scheduled_rate(make: Maker) ->
     assert seen == [(first, 2) for first in range(0, 24, 2)]
     assert notes.steps == [1, 2, 3, 4, 5, 6]
     rates = [line["learning_rate"] for line in trainer.run.metrics()]
-    assert rates[0] == pytest.approx(3e-3 / 1.12)
-    assert rates[-1] == pytest.approx(3e-3 / 3.4)
+    assert rates[0] == pytest.approx(2e-2 / 1.12)
+    assert rates[-1] == pytest.approx(2e-2 / 6.4)
     assert not trainer.decoder.training
 
 
