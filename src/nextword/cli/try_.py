@@ -12,14 +12,16 @@ from nextword.cli.common import command, console
 from nextword.cli.look import show_verdicts
 from nextword.cli.reply import show_stream
 from nextword.cli.train import run
+from nextword.config import ReplyConfig
 
 if TYPE_CHECKING:
     from nextword.language_model import LanguageModel
 
 DIALOGUES, PHRASINGS = "nextword:dialogues", "nextword:phrasings"
 LOOKED_AT = "what is a query?"
+SHOWN = 40  # tokens of its reply that are judged, should it not end by itself
 QUESTIONS = ("what is a transformer?", "why divide by the square root?", "what can you do?")
-DEPTH, STEPS, DROPOUT = 2, 400, 0.1  # measured: docs/lab-log.md, the recipe of make try
+DEPTH, STEPS, DROPOUT = 2, 300, 0.1  # measured: docs/lab-log.md, the recipe of make try
 
 
 @command("try", example="nextword try --out out/try")
@@ -54,7 +56,8 @@ def try_(out: Path, fresh: bool) -> None:
     heading("Every prompt that it learned, asked again")
     count_answers(model, out)
     heading(f'Every next word of "{LOOKED_AT}" and its reply, predicted and judged')
-    show_verdicts(console(), model.verdicts([LOOKED_AT, model.reply(LOOKED_AT).text]))
+    reply = model.reply(LOOKED_AT, config=ReplyConfig(max_tokens=SHOWN))
+    show_verdicts(console(), model.verdicts([LOOKED_AT, reply.text]))
     heading("Three questions")
     for question in QUESTIONS:
         ask(model, question)

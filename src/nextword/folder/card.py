@@ -6,16 +6,25 @@ Only what was measured appears. Whatever came from a person is escaped: it stays
 import json
 import re
 import shlex
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from nextword.config import ModelConfig
 from nextword.folder.families import FAMILIES, family_of
+from nextword.folder.markdown import (
+    count,
+    duration,
+    enumerated,
+    escape,
+    number,
+    percent,
+    section,
+    table,
+    text_or_none,
+)
 
 CURVES = "training/curves.svg"
 OWN = "nextword"
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$^:=@])")
 _PLAIN_NAME = re.compile(r"[\w./-]+")
 
 
@@ -31,9 +40,11 @@ class CardFacts:
         sources: one line for each source that it learned from.
         learned: "replies" where the prompts carried no loss, else "everything".
         seconds: of training.
-        loss: held-out, nats per token.
+        loss, training_loss: held-out, and measured in the same way on what it learned from.
         top1, top5, exact_replies, stop_rate: shares, 0 to 1.
-        n_held_out_tokens, n_asked: how many tokens, and how many prompts, the results rest on.
+        copied, usually_copied: shares of its outputs, and of real text, in the training text.
+        n_held_out_tokens, n_asked, n_outputs: what the results rest on.
+        advice: what would make it better, and on what grounds.
         has_curves: whether `training/curves.svg` is there.
         nextword: the version that wrote it.
     """
@@ -54,14 +65,19 @@ class CardFacts:
     seconds: float | None = None
     machine: str | None = None
     loss: float | None = None
+    training_loss: float | None = None
     perplexity: float | None = None
     bits_per_byte: float | None = None
     top1: float | None = None
     top5: float | None = None
     exact_replies: float | None = None
     stop_rate: float | None = None
+    copied: float | None = None
+    usually_copied: float | None = None
     n_held_out_tokens: int | None = None
     n_asked: int | None = None
+    n_outputs: int | None = None
+    advice: str | None = None
     has_curves: bool = False
     nextword: str | None = None
 
@@ -72,12 +88,12 @@ def model_card(facts: CardFacts) -> str:
         _front(facts),
         f"# {escape(facts.name)}",
         _what(facts),
-        _section("What it learned from", _learned_from(facts)),
-        _section("How it learned", _how(facts)),
-        _section("Results", _results(facts)),
-        _section("How to use it", _use(facts)),
-        _section("Limits", _limits(facts)),
-        _section("Licence", [LICENCE]),
+        section("What it learned from", _learned_from(facts)),
+        section("How it learned", _how(facts)),
+        section("Results", _results(facts)),
+        section("How to use it", _use(facts)),
+        section("Limits", _limits(facts)),
+        section("Licence", [LICENCE]),
     )
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -86,13 +102,6 @@ LICENCE = (
     "Not stated yet. Whoever publishes this model: say here, and at `license` in the front of this "
     "file, under which terms it may be used; the terms of the texts it learned from matter too."
 )
-
-
-def escape(text: str) -> str:
-    """A person's text as one line of Markdown that shows exactly that text."""
-    line = " ".join(text.split())
-    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _SPECIAL.sub(r"\\\1", line)
 
 
 def _front(facts: CardFacts) -> str:
@@ -119,33 +128,22 @@ def _quoted(text: str) -> str:
     return json.dumps(" ".join(text.split())).replace("<", r"\u003c")
 
 
-def _section(title: str, lines: Iterable[str]) -> str:
-    text = "\n".join(lines)
-    return f"## {title}\n\n{text}" if text else ""
-
-
-def _table(rows: Iterable[tuple[str, str | None]], *, heads: tuple[str, str]) -> list[str]:
-    """The rows that have a value."""
-    shown = [f"| {name} | {value} |" for name, value in rows if value is not None]
-    return [f"| {heads[0]} | {heads[1]} |", "|---|---|", *shown] if shown else []
-
-
 def _what(facts: CardFacts) -> str:
     """What it is, and its sizes."""
     config = facts.config
     does = "replies to a prompt" if facts.kind == "dialogue" else "goes on with a text"
     family = FAMILIES[family_of(config)]
-    sizes = _table(
+    sizes = table(
         (
-            ("parameters", _count(facts.n_parameters)),
+            ("parameters", count(facts.n_parameters)),
             ("architecture", f"{family.architecture} ({family.name})"),
-            ("vocabulary", f"{_count(config.vocab_size)} tokens"),
-            ("tokenizer", _text(facts.tokenizer)),
-            ("context window", f"{_count(config.context_length)} tokens"),
-            ("width (d_model)", _count(config.d_model)),
-            ("blocks (n_layers)", _count(config.n_layers)),
+            ("vocabulary", f"{count(config.vocab_size)} tokens"),
+            ("tokenizer", text_or_none(facts.tokenizer)),
+            ("context window", f"{count(config.context_length)} tokens"),
+            ("width (d_model)", count(config.d_model)),
+            ("blocks (n_layers)", count(config.n_layers)),
             ("heads", f"{config.n_heads} of {config.head_width}, {config.kv_heads} key/value"),
-            ("feed-forward", f"{config.feed_forward}, {_count(config.ff_width)} wide"),
+            ("feed-forward", f"{config.feed_forward}, {count(config.ff_width)} wide"),
             ("position", config.position),
             ("norm", config.norm),
         ),
@@ -158,12 +156,12 @@ def _what(facts: CardFacts) -> str:
 
 def _learned_from(facts: CardFacts) -> list[str]:
     sources = [f"- {escape(source)}" for source in facts.sources]
-    amount = _table(
+    amount = table(
         (
-            ("documents", _count(facts.n_documents)),
-            ("tokens", _count(facts.n_tokens)),
+            ("documents", count(facts.n_documents)),
+            ("tokens", count(facts.n_tokens)),
             ("kind", facts.kind if sources or facts.n_tokens is not None else None),
-            ("loss on", _text(facts.learned)),
+            ("loss on", text_or_none(facts.learned)),
         ),
         heads=("amount", "value"),
     )
@@ -172,14 +170,14 @@ def _learned_from(facts: CardFacts) -> list[str]:
 
 
 def _how(facts: CardFacts) -> list[str]:
-    rows = _table(
+    rows = table(
         (
-            ("steps", _count(facts.steps)),
-            ("tokens per step", _count(facts.tokens_per_step)),
-            ("optimizer", _text(facts.optimizer)),
-            ("precision", _text(facts.precision)),
-            ("time", None if facts.seconds is None else _duration(facts.seconds)),
-            ("machine", _text(facts.machine)),
+            ("steps", count(facts.steps)),
+            ("tokens per step", count(facts.tokens_per_step)),
+            ("optimizer", text_or_none(facts.optimizer)),
+            ("precision", text_or_none(facts.precision)),
+            ("time", None if facts.seconds is None else duration(facts.seconds)),
+            ("machine", text_or_none(facts.machine)),
         ),
         heads=("setting", "value"),
     )
@@ -188,25 +186,30 @@ def _how(facts: CardFacts) -> list[str]:
 
 
 def _results(facts: CardFacts) -> list[str]:
-    rows = _table(
+    rows = table(
         (
-            ("held-out loss, nats per token", _number(facts.loss)),
-            ("perplexity", _number(facts.perplexity)),
-            ("bits per byte", _number(facts.bits_per_byte)),
-            ("next token right (top-1)", _share(facts.top1)),
-            ("next token among five (top-5)", _share(facts.top5)),
-            ("replies exactly as expected", _share(facts.exact_replies)),
-            ("replies that end by themselves", _share(facts.stop_rate)),
+            ("held-out loss, nats per token", number(facts.loss)),
+            ("training loss, measured in the same way", number(facts.training_loss)),
+            ("perplexity", number(facts.perplexity)),
+            ("bits per byte", number(facts.bits_per_byte)),
+            ("next token right (top-1)", percent(facts.top1)),
+            ("next token among five (top-5)", percent(facts.top5)),
+            ("replies exactly as expected", percent(facts.exact_replies)),
+            ("replies that end by themselves", percent(facts.stop_rate)),
+            ("outputs that stand word for word in the training text", percent(facts.copied)),
+            ("the same of real text", percent(facts.usually_copied)),
         ),
         heads=("measure", "value"),
     )
     bases = (
         (facts.n_held_out_tokens, "held-out tokens that it never learned from"),
         (facts.n_asked, "prompts"),
+        (facts.n_outputs, "outputs of 20 tokens, or shorter replies"),
     )
-    told = [f"{_count(number)} {what}" for number, what in bases if number is not None]
-    note = ["", f"Measured on {' and '.join(told)}."] if told else []
-    return [*rows, *note] if rows else []
+    told = [f"{count(many)} {what}" for many, what in bases if many is not None]
+    note = ["", f"Measured on {enumerated(told)}."] if told else []
+    advice = ["", f"Advice: {escape(facts.advice)}."] if facts.advice is not None else []
+    return [*rows, *note, *advice] if rows else []
 
 
 def _use(facts: CardFacts) -> list[str]:
@@ -254,7 +257,7 @@ def _with_transformers(facts: CardFacts, quoted: str) -> list[str]:
 
 def _limits(facts: CardFacts) -> list[str]:
     """What holds for every model of this kind, and what was not measured of this one."""
-    window = _count(facts.config.context_length)
+    window = count(facts.config.context_length)
     lines = [
         "- It knows nothing but what its texts say, mistakes and prejudices included.",
         "- A reply is the likely next token again and again: fluent is not the same as true.",
@@ -268,28 +271,3 @@ def _limits(facts: CardFacts) -> list[str]:
     if facts.tokenizer in ("words", "characters"):
         lines.append(f"- It knows only the {facts.tokenizer} of its vocabulary.")
     return lines
-
-
-def _text(value: str | None) -> str | None:
-    return None if value is None else escape(value)
-
-
-def _count(value: int | None) -> str | None:
-    return None if value is None else f"{value:,}"
-
-
-def _number(value: float | None) -> str | None:
-    return None if value is None else f"{value:.4g}" if value >= 1000 else f"{value:.4f}"
-
-
-def _share(value: float | None) -> str | None:
-    return None if value is None else f"{100 * value:.1f} %"
-
-
-def _duration(seconds: float) -> str:
-    """In the largest units that say something: 4.2 s, 3 min 20 s, 2 h 5 min."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -142,6 +142,17 @@ def prompts_and_replies(
     return pairs
 
 
+def spread_pairs(shards: Shards, part: Part, most: int | None) -> list[tuple[list[int], list[int]]]:
+    """Prompts with their replies, at most so many, from dialogues evenly spread over the part."""
+    spans = part.spans
+    if most is not None and most < len(spans):
+        spans = spans[np.arange(most) * len(spans) // most]
+    pairs = [pair for pair in prompts_and_replies(shards, Part(spans)) if pair[0]]
+    if most is None or len(pairs) <= most:
+        return pairs
+    return [pairs[index * len(pairs) // most] for index in range(most)]
+
+
 def compare_replies(
     made: Sequence[Sequence[int]], wanted: Sequence[Sequence[int]], *, end_ids: frozenset[int]
 ) -> ReplyScores:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nextword.config import Learn, ReplyConfig
 from nextword.errors import ConfigError, DataError
 from nextword.learn.data import make_samples
-from nextword.learn.evaluate import ReplyScores, compare_replies, prompts_and_replies, score
+from nextword.learn.evaluate import ReplyScores, compare_replies, score, spread_pairs
 from nextword.learn.scores import Scores
 from nextword.model.decoder import Decoder
 from nextword.reply.engine import generate_many
@@ -227,7 +227,7 @@ def judge_replies(
         until: by `time.monotonic()`, when to take no further batch of prompts; None: no limit.
             What was made by then is what is judged.
     """
-    pairs = _spread(shards, whole(shards) if part is None else part, most)
+    pairs = spread_pairs(shards, whole(shards) if part is None else part, most)
     if not pairs:
         return None
     context = decoder.config.context_length
@@ -259,17 +259,6 @@ def judge_replies(
         n_no_room=sum(len(prompt) + len(reply) > context for prompt, reply in fitting),
         longest=longest,
     )
-
-
-def _spread(shards: Shards, part: Part, most: int | None) -> list[tuple[list[int], list[int]]]:
-    """Prompts with their replies, from dialogues evenly spread over the data."""
-    spans = part.spans
-    if most is not None and most < len(spans):
-        spans = spans[np.arange(most) * len(spans) // most]
-    pairs = [pair for pair in prompts_and_replies(shards, Part(spans)) if pair[0]]
-    if most is None or len(pairs) <= most:
-        return pairs
-    return [pairs[index * len(pairs) // most] for index in range(most)]
 
 
 class _Told(Samples):

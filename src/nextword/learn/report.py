@@ -1,6 +1,7 @@
 """What a run says of itself: at its start, at its end, and in the model's folder."""
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import nextword
 from nextword.folder.card import CardFacts
 from nextword.learn.data import Prepared
 from nextword.learn.evaluate import ReplyScores
+from nextword.learn.parrot import LENGTH, Parroting
 from nextword.learn.picture import Series, curves_svg
 from nextword.learn.plan import Plan
+from nextword.learn.readable import share
 from nextword.learn.request import TrainRequest
 from nextword.learn.run import Run
 from nextword.learn.scores import Scores
@@ -20,7 +23,9 @@ from nextword.learn.trainer import Trainer
 from nextword.machine import processor_name
 from nextword.model.decoder import Decoder
 from nextword.text.corpus import Corpus
+from nextword.text.samples import NO_TARGET, Samples
 
+ROWS_COUNTED = 256  # to tell how many positions carry loss
 CURVES = {"training": "loss", "held-out": "held_out_loss"}  # name → its key in metrics.jsonl
 
 
@@ -33,6 +38,9 @@ class Trained:
         steps, seconds: how long it learned.
         scores: on what was held out; None where nothing was.
         replies: how its replies compare; None for plain text.
+        training_loss: measured as the held-out loss was, on as much of the training text.
+        parroting: how much of what it says stands in the training text; None: not measured.
+        advice: what would make it better, and on what grounds (docs/advice.md).
         already: whether the run had been finished before.
     """
 
@@ -41,32 +49,67 @@ class Trained:
     seconds: float
     scores: Scores | None
     replies: ReplyScores | None
+    training_loss: float | None = None
+    parroting: Parroting | None = None
+    advice: str | None = None
     already: bool = False
+
+    def summary(self) -> dict[str, Any]:
+        """What is kept with the run, as plain JSON."""
+        values = dataclasses.asdict(self)
+        del values["folder"], values["already"]
+        return values
+
+    @classmethod
+    def earlier(cls, run: Run) -> "Trained":
+        """What a run that had been finished before left."""
+        kept = run.summary or {}
+        parts = {"scores": Scores, "replies": ReplyScores, "parroting": Parroting}
+        for name, make in parts.items():
+            kept[name] = None if kept.get(name) is None else make(**kept[name])
+        return cls(folder=run.folder, already=True, **kept)
 
     def lines(self) -> list[str]:
         """The result in a few plain lines."""
-        lines = []
-        if self.scores is not None:
-            bits = self.scores.bits_per_byte
-            lines.append(
-                f"held-out loss {self.scores.loss:.4f}"
-                + ("" if bits is None else f", bits per byte {bits:.4f}")
-                + f", next word right {self.scores.top1:.1%}, in top 5 {self.scores.top5:.1%}"
+        lines = [*self._predictions(), *self._speech()]
+        if self.advice is not None:
+            lines.append(f"advice: {self.advice}")
+        return [*lines, f"model saved in {self.folder}"]
+
+    def _predictions(self) -> Iterator[str]:
+        if self.scores is None:
+            return
+        bits = self.scores.bits_per_byte
+        yield (
+            f"held-out loss {self.scores.loss:.4f}"
+            + ("" if bits is None else f", bits per byte {bits:.4f}")
+            + f", next word right {self.scores.top1:.1%}, in top 5 {self.scores.top5:.1%}"
+        )
+        if self.training_loss is not None:
+            yield f"training loss {self.training_loss:.4f}, measured in the same way"
+
+    def _speech(self) -> Iterator[str]:
+        if self.parroting is not None:
+            found, rest = self.parroting, ""
+            whole = "" if self.replies is None else " or a whole reply"
+            if found.searched < 1:
+                rest = f"; {share(found.searched)} of the text was searched"
+            yield (
+                f"of {found.n_outputs} outputs of {LENGTH} tokens{whole} {found.copied:.0%} stand "
+                f"word for word in the training text (of real text {found.usual:.0%}{rest})"
             )
         if self.replies is not None:
-            lines.append(
+            yield (
                 f"of {self.replies.n_replies} replies {self.replies.exact:.1%} are word for word "
                 f"the data's, {self.replies.stopped:.1%} ended by the end token"
             )
-        lines.append(f"model saved in {self.folder}")
-        return lines
 
 
 def facts(
-    request: TrainRequest, corpus: Corpus, data: Prepared, plan: Plan, decoder: Decoder
+    request: TrainRequest, corpus: Corpus, data: Prepared, plan: Plan, trainer: Trainer
 ) -> list[tuple[str, str]]:
     """What is printed first, as names and values: data, model, budget, batch, machine."""
-    config, model, shards = plan.training, plan.model, data.shards
+    config, model, shards, decoder = plan.training, plan.model, data.shards, trainer.decoder
     held = "none" if data.held_out is None else f"{data.held_out[1].n_tokens:,} tokens"
     heads = "1 head" if model.n_heads == 1 else f"{model.n_heads} heads"
     return [
@@ -82,10 +125,16 @@ def facts(
         (
             "batch",
             f"{config.batch_size} × {model.context_length} tokens, {config.optimizer}, "
-            f"learn {config.learn}",
+            f"learn {config.learn}, {share(loss_share(trainer.samples))} of positions carry loss",
         ),
         ("machine", machine(decoder)),
     ]
+
+
+def loss_share(samples: Samples) -> float:
+    """The share of positions that carry loss, 0 … 1, in the first rows."""
+    targets = samples.batch(0, min(samples.n_samples(0), ROWS_COUNTED))[1]
+    return float((targets != NO_TARGET).mean())
 
 
 def machine(decoder: Decoder) -> str:
@@ -138,6 +187,11 @@ def card_facts(corpus: Corpus, data: Prepared, trainer: Trainer, trained: Traine
     if trained.scores is not None:
         measured |= dataclasses.asdict(trained.scores)
         measured["n_held_out_tokens"] = measured.pop("n_tokens")
+    measured |= {"training_loss": trained.training_loss, "advice": trained.advice}
+    if trained.parroting is not None:
+        parroting = trained.parroting
+        measured |= {"copied": parroting.copied, "usually_copied": parroting.usual}
+        measured["n_outputs"] = parroting.n_outputs
     if trained.replies is not None:
         replies = trained.replies
         measured |= {"exact_replies": replies.exact, "stop_rate": replies.stopped}

@@ -1,7 +1,6 @@
 """One training, from data to a model's folder: prepare, plan, learn, judge, save."""
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import platform
@@ -21,17 +20,17 @@ from nextword.errors import FolderError, NextwordError, RunChangedError
 from nextword.files import read_json, write_json, write_whole
 from nextword.folder.card import model_card
 from nextword.folder.store import save_model
+from nextword.learn.allocator import kept_memory
 from nextword.learn.checkpoint import plain
 from nextword.learn.data import Prepared, find_tokenizer, prepare_data
-from nextword.learn.evaluate import ReplyScores, prompts_and_replies
-from nextword.learn.judge import judge_replies
+from nextword.learn.evaluate import prompts_and_replies
+from nextword.learn.final import judge_run
 from nextword.learn.pace import Pace
 from nextword.learn.plan import MARGIN_SECONDS, RESERVE_SHARE, Plan, make_plan
 from nextword.learn.progress import Quiet, Reporter
 from nextword.learn.report import Trained, card_facts, curves, facts
 from nextword.learn.request import TrainRequest
 from nextword.learn.run import Run
-from nextword.learn.scores import Scores
 from nextword.learn.stop import stoppable
 from nextword.learn.trainer import Trainer
 from nextword.machine import cores, matrix_peak, pick_device, pick_precision
@@ -40,7 +39,6 @@ from nextword.reply.engine import generate
 from nextword.text.corpus import Corpus, open_corpus
 from nextword.text.tokenizer import Tokenizer
 
-REPLIES_JUDGED = 200  # prompts at the end of a run, of what is held out (or of the data)
 SAMPLE_TOKENS = 40
 SAMPLE_START = 16  # tokens of a text that a sample goes on with
 
@@ -69,12 +67,13 @@ def train(
         contextlib.closing(reporter),
         stoppable(request.out),
         _threads(int(request.training.get("threads", 0))),
+        kept_memory(),
     ):
         corpus = open_corpus(request.data, skip_bad=request.skip_bad, warn=reporter.note)
         settings = _settings(request, corpus)
         with Run.open(request.out, settings, fresh=fresh, warn=reporter.note) as run:
             if run.finished:
-                return _earlier(run)
+                return Trained.earlier(run)
             training = _Training(request, corpus, run, reporter, started, _digest(settings))
             if fresh:
                 training.forget_plan()
@@ -101,9 +100,7 @@ class _Training:
             self._forget_settings()
             raise
         self._keep(plan, data)
-        self.reporter.start(
-            "Training", facts(self.request, self.corpus, data, plan, trainer.decoder)
-        )
+        self.reporter.start("Training", facts(self.request, self.corpus, data, plan, trainer))
         if trainer.resume():
             self.reporter.note(f"going on from step {trainer.step}")
         trainer.fit()
@@ -225,33 +222,10 @@ class _Training:
 
         return speak
 
-    def _replies(self, data: Prepared, trainer: Trainer) -> ReplyScores | None:
-        """How replies to prompts that were held out (or learned) compare with the data's."""
-        if not data.is_dialogue:
-            return None
-        shards, part = data.held_out or (data.shards, data.train)
-        judged = judge_replies(
-            trainer.decoder,
-            data.tokenizer,
-            shards,
-            part=part,
-            most=REPLIES_JUDGED,
-            until=trainer.pace.ends,
-        )
-        return None if judged is None else judged.scores
-
     def _finish(self, data: Prepared, trainer: Trainer) -> Trained:
         """Judge, draw the curves, write card and model, mark the run finished."""
-        with trainer.own_precision():
-            scores, replies = trainer.final_scores(), self._replies(data, trainer)
+        trained = judge_run(data, trainer)
         write_whole(self._folder / "curves.svg", curves(self.run))
-        trained = Trained(
-            folder=self.run.folder,
-            steps=trainer.step,
-            seconds=trainer.pace.seconds,
-            scores=scores,
-            replies=replies,
-        )
         save_model(
             self.run.folder,
             trainer.decoder,
@@ -260,14 +234,7 @@ class _Training:
             card=model_card(card_facts(self.corpus, data, trainer, trained)),
             replace=True,
         )
-        self.run.mark_finished(
-            {
-                "steps": trained.steps,
-                "seconds": trained.seconds,
-                "scores": None if scores is None else dataclasses.asdict(scores),
-                "replies": None if replies is None else dataclasses.asdict(replies),
-            }
-        )
+        self.run.mark_finished(trained.summary())
         self.reporter.finish(trained.lines())
         return trained
 
@@ -297,20 +264,6 @@ def _digest(settings: Mapping[str, Any]) -> str:
     what = {key: value for key, value in settings.items() if key != "versions"}
     text = json.dumps(plain(what, "settings"), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _earlier(run: Run) -> Trained:
-    """What a run that had been finished before left."""
-    summary = run.summary or {}
-    scores, replies = summary.get("scores"), summary.get("replies")
-    return Trained(
-        folder=run.folder,
-        steps=summary["steps"],
-        seconds=summary["seconds"],
-        scores=None if scores is None else Scores(**scores),
-        replies=None if replies is None else ReplyScores(**replies),
-        already=True,
-    )
 
 
 @contextlib.contextmanager

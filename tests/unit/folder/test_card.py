@@ -3,7 +3,8 @@
 import re
 from typing import Any
 
-from nextword.folder.card import CardFacts, escape, model_card
+from nextword.folder.card import CardFacts, model_card
+from nextword.folder.markdown import enumerated, escape
 from nextword.presets import preset
 
 LLAMA = preset("llama", vocab_size=1009, context_length=127)
@@ -44,6 +45,11 @@ def test_a_full_card_says_it_all() -> None:
         stop_rate=1.0,
         n_held_out_tokens=1999,
         n_asked=20,
+        training_loss=1.25,
+        copied=0.04,
+        usually_copied=0.02,
+        n_outputs=50,
+        advice="more data: the held-out loss is 17.6% above the training loss",
         has_curves=True,
         nextword="0.1.0",
     )
@@ -57,7 +63,12 @@ def test_a_full_card_says_it_all() -> None:
         "| next token among five (top-5) | 87.6 % |",
         "| replies exactly as expected | 75.0 % |",
         "| replies that end by themselves | 100.0 % |",
-        "Measured on 1,999 held-out tokens that it never learned from and 20 prompts.",
+        "| training loss, measured in the same way | 1.2500 |",
+        "| outputs that stand word for word in the training text | 4.0 % |",
+        "| the same of real text | 2.0 % |",
+        "Measured on 1,999 held-out tokens that it never learned from, 20 prompts and 50 outputs "
+        "of 20 tokens, or shorter replies.",
+        "Advice: more data\\: the held\\-out loss is 17\\.6% above the training loss.",
         "](training/curves.svg)",
         "only the words of its vocabulary",
     ):
@@ -98,3 +109,9 @@ def test_escape_shows_exactly_the_text() -> None:
     assert escape("a*b_c") == r"a\*b\_c"
     assert escape("1 < 2 & 3") == "1 &lt; 2 &amp; 3"
     assert escape("one\n\ntwo") == "one two"
+
+
+def test_an_enumeration() -> None:
+    assert enumerated(["one"]) == "one"
+    assert enumerated(["one", "two"]) == "one and two"
+    assert enumerated(["one", "two", "three"]) == "one, two and three"

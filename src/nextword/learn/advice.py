@@ -1,0 +1,158 @@
+"""One line of advice at the end of a run: the first row of a table whose condition holds.
+
+docs/advice.md shows the table; a test holds the two together.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+FEW_TOKENS = 500  # held out; with fewer the loss says little
+ENOUGH_EXACT = 0.95  # of the replies are the data's
+RISE = 0.02  # of the held-out loss over its lowest value in the run
+WIDE, NARROW = 0.10, 0.05  # gap: by how much the held-out loss is above the training loss
+LEAST_GAP = 0.05  # nats per token; smaller ones are not wide, however low the losses
+COPIES = 0.20  # of the outputs stand in the training text, above those of real text
+ENOUGH_STOPPED = 0.90  # of the replies end by themselves
+ENOUGH_TOKENS = 20.0  # learned from, for each parameter (arXiv 2203.15556)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """What the advice follows from.
+
+    Attributes:
+        n_held_out: tokens that the held-out loss was measured on; 0: nothing is held out.
+        held_out_loss, training_loss: nats per token, measured in the same way.
+        copied, usual: shares of outputs, and of real text, that stand in the training text.
+        exact, stopped: shares of replies that are the data's, and that ended; None for text.
+        per_parameter: tokens learned from for each parameter, repetitions counted.
+        lowest_at: the step at which the held-out loss was lowest.
+        rise: from there to the last time it was measured on the way, as a share.
+    """
+
+    n_held_out: int
+    held_out_loss: float = 0.0
+    training_loss: float = 0.0
+    copied: float = 0.0
+    usual: float = 0.0
+    exact: float | None = None
+    stopped: float | None = None
+    per_parameter: float = 0.0
+    lowest_at: int = 0
+    rise: float = 0.0
+
+    @property
+    def gap(self) -> float:
+        """The share by which the held-out loss is above the training loss."""
+        return self.held_out_loss / max(self.training_loss, 1e-9) - 1
+
+    @property
+    def wide(self) -> bool:
+        """Whether it does much better on what it has seen."""
+        return self.gap > WIDE and self.held_out_loss - self.training_loss > LEAST_GAP
+
+    @property
+    def copies(self) -> bool:
+        """Whether it repeats the training text more than real text does."""
+        return self.copied - self.usual > COPIES
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table."""
+
+    when: str
+    advice: str
+    holds: Callable[[Numbers], bool]
+    because: Callable[[Numbers], str]
+
+
+TABLE = (
+    Row(
+        "nothing was held out",
+        "hold something out (--held-out 0.1, or more dialogues)",
+        lambda n: not n.n_held_out,
+        lambda n: "nobody can tell what it learned from what it repeats",
+    ),
+    Row(
+        "fewer than 500 tokens were held out",
+        "more data",
+        lambda n: n.n_held_out < FEW_TOKENS,
+        lambda n: f"only {n.n_held_out:,} tokens were held out, too few to judge by",
+    ),
+    Row(
+        "at least 95 % of the replies are word for word the data's",
+        "nothing to mend",
+        lambda n: n.exact is not None and n.exact >= ENOUGH_EXACT,
+        lambda n: f"{n.exact:.0%} of the replies are word for word the data's",
+    ),
+    Row(
+        "the held-out loss rose again by more than 2 %",
+        "fewer steps (--steps, --minutes)",
+        lambda n: n.rise > RISE,
+        lambda n: (
+            f"the held-out loss was lowest after step {n.lowest_at:,} and has risen by "
+            f"{n.rise:.1%} since"
+        ),
+    ),
+    Row(
+        "the gap is wide, and it copies",
+        "a smaller model (--depth, --width)",
+        lambda n: n.wide and n.copies,
+        lambda n: f"it has room to learn the text by heart: {_gap(n)}, and {_copies(n)}",
+    ),
+    Row(
+        "the gap is wide",
+        "more data",
+        lambda n: n.wide,
+        lambda n: _gap(n),
+    ),
+    Row(
+        "it copies",
+        "more data",
+        lambda n: n.copies,
+        lambda n: _copies(n),
+    ),
+    Row(
+        "fewer than 90 % of the replies end by themselves",
+        "more steps (--steps, --minutes)",
+        lambda n: n.stopped is not None and n.stopped < ENOUGH_STOPPED,
+        lambda n: f"only {n.stopped:.0%} of the replies end by themselves",
+    ),
+    Row(
+        "the gap is narrow, and it learned from fewer than 20 tokens for each parameter",
+        "more steps (--steps, --minutes)",
+        lambda n: n.gap < NARROW and n.per_parameter < ENOUGH_TOKENS,
+        lambda n: f"it learned from only {n.per_parameter:.1f} tokens for each parameter",
+    ),
+    Row(
+        "the gap is narrow",
+        "a larger model (--depth, --width)",
+        lambda n: n.gap < NARROW,
+        lambda n: f"after {n.per_parameter:.0f} tokens for each parameter {_gap(n)}",
+    ),
+    Row(
+        "none of these",
+        "nothing to mend",
+        lambda n: True,
+        lambda n: _gap(n),
+    ),
+)
+
+
+def advise(numbers: Numbers) -> str:
+    """The advice and its grounds, in one line without a full stop."""
+    row = next(row for row in TABLE if row.holds(numbers))
+    return f"{row.advice}: {row.because(numbers)}"
+
+
+def _gap(numbers: Numbers) -> str:
+    side = "above" if numbers.gap >= 0 else "below"
+    return f"the held-out loss is {abs(numbers.gap):.1%} {side} the training loss"
+
+
+def _copies(numbers: Numbers) -> str:
+    return (
+        f"{numbers.copied:.0%} of its outputs stand word for word in the training text, of real "
+        f"text {numbers.usual:.0%}"
+    )

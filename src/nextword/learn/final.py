@@ -1,0 +1,107 @@
+"""The end of a run: what the model learned, whether it repeats it, and what would mend it."""
+
+import dataclasses
+import math
+import time
+
+from nextword.learn.advice import Numbers, advise
+from nextword.learn.data import Prepared
+from nextword.learn.evaluate import ReplyScores, score
+from nextword.learn.judge import judge_replies
+from nextword.learn.parrot import measure_parroting
+from nextword.learn.report import Trained, loss_share
+from nextword.learn.scores import Scores
+from nextword.learn.trainer import Trainer
+
+REPLIES_JUDGED = 200  # prompts at the end of a run, of what is held out (or of the data)
+MOST_TRAINING = 50_000  # tokens of the training text that are predicted; enough for 2 digits
+PARROT_SHARE = 0.01  # of the time spent in steps, for speaking, and as much again for searching
+
+
+def judge_run(data: Prepared, trainer: Trainer) -> Trained:
+    """Measure a model that has taken its last step, within the time left where that is limited."""
+    with trainer.own_precision():
+        scores = trainer.final_scores()
+        learned = None if scores is None else training_loss(data, trainer, scores)
+        parroting = measure_parroting(trainer.decoder, data, seconds=_seconds(trainer))
+        replies = _replies(data, trainer)
+    trained = Trained(
+        folder=trainer.run.folder,
+        steps=trainer.step,
+        seconds=trainer.pace.seconds,
+        scores=scores,
+        replies=replies,
+        training_loss=learned,
+        parroting=parroting,
+    )
+    return dataclasses.replace(trained, advice=advise(numbers_of(trained, trainer)))
+
+
+def training_loss(data: Prepared, trainer: Trainer, held_out: Scores) -> float:
+    """The loss on as many tokens of the training text as were held out, measured as those were.
+
+    Nats per token, of the first samples of the first epoch, without dropout and without talks.
+    """
+    samples = data.samples(seed=trainer.training.seed, learn=trainer.training.learn)
+    carrying = samples.context_length * loss_share(samples)  # tokens of a sample
+    count = math.ceil(min(held_out.n_tokens, MOST_TRAINING) / carrying)
+    return score(trainer.decoder, samples, limit=count).loss
+
+
+def numbers_of(trained: Trained, trainer: Trainer) -> Numbers:
+    """What the advice on a run follows from."""
+    tokens = trainer.step * trainer.training.batch_size * trainer.samples.context_length
+    lowest_at, rise = curve_end(trainer)
+    scores, parroting, replies = trained.scores, trained.parroting, trained.replies
+    return Numbers(
+        n_held_out=0 if scores is None else scores.n_tokens,
+        held_out_loss=0.0 if scores is None else scores.loss,
+        training_loss=trained.training_loss or 0.0,
+        copied=0.0 if parroting is None else parroting.copied,
+        usual=0.0 if parroting is None else parroting.usual,
+        exact=None if replies is None else replies.exact,
+        stopped=None if replies is None else replies.stopped,
+        per_parameter=tokens / trainer.decoder.n_parameters,
+        lowest_at=lowest_at,
+        rise=rise,
+    )
+
+
+def curve_end(trainer: Trainer) -> tuple[int, float]:
+    """Where the held-out loss was lowest on the way, and by what share it rose since.
+
+    The last measurement of a run is over more text than those on the way, so it does not count.
+    """
+    curve = [
+        (line["held_out_loss"], line["step"])
+        for line in trainer.run.metrics()
+        if line.get("held_out_loss") is not None and line["step"] < trainer.step
+    ]
+    if not curve:
+        return 0, 0.0
+    lowest, step = min(curve)
+    return step, curve[-1][0] / max(lowest, 1e-9) - 1
+
+
+def _seconds(trainer: Trainer) -> float:
+    """How long to look whether it parrots; infinite where the steps are fixed."""
+    if trainer.pace.ends is None:
+        return math.inf
+    left = max(trainer.pace.ends - time.monotonic(), 0.0)
+    return min(PARROT_SHARE * trainer.pace.seconds, left / 2)
+
+
+def _replies(data: Prepared, trainer: Trainer) -> ReplyScores | None:
+    """How replies to prompts that were held out (or learned) compare with the data's."""
+    if not data.is_dialogue:
+        return None
+    shards, part = data.held_out or (data.shards, data.train)
+    judged = judge_replies(
+        trainer.decoder,
+        data.tokenizer,
+        shards,
+        part=part,
+        most=REPLIES_JUDGED,
+        until=trainer.pace.ends,
+    )
+    return None if judged is None else judged.scores

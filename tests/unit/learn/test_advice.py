@@ -1,0 +1,104 @@
+"""Every row of the rule, from numbers that just reach it, and the page that shows it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nextword.learn.advice import TABLE, Numbers, advise
+
+PAGE = Path(__file__).parents[3] / "docs" / "advice.md"
+FINE: dict[str, Any] = {  # a gap of 7 %, neither wide nor narrow
+    "n_held_out": 5000,
+    "held_out_loss": 2.14,
+    "training_loss": 2.0,
+    "per_parameter": 30.0,
+}
+CASES: list[tuple[dict[str, Any], int, str]] = [  # what differs from FINE, the row, the line
+    (
+        {"n_held_out": 0},
+        0,
+        "hold something out (--held-out 0.1, or more dialogues): nobody can tell what it learned "
+        "from what it repeats",
+    ),
+    (
+        {"n_held_out": 499, "exact": 1.0},
+        1,
+        "more data: only 499 tokens were held out, too few to judge by",
+    ),
+    (
+        {"n_held_out": 500, "exact": 0.95, "stopped": 1.0, "rise": 0.5},
+        2,
+        "nothing to mend: 95% of the replies are word for word the data's",
+    ),
+    (
+        {"rise": 0.021, "lowest_at": 1400, "held_out_loss": 3.0, "exact": 0.94},
+        3,
+        "fewer steps (--steps, --minutes): the held-out loss was lowest after step 1,400 and has "
+        "risen by 2.1% since",
+    ),
+    (
+        {"rise": 0.019, "held_out_loss": 2.25, "copied": 0.46, "usual": 0.24},
+        4,
+        "a smaller model (--depth, --width): it has room to learn the text by heart: the held-out "
+        "loss is 12.5% above the training loss, and 46% of its outputs stand word for word in the "
+        "training text, of real text 24%",
+    ),
+    (
+        {"held_out_loss": 2.25, "copied": 0.42, "usual": 0.24},
+        5,
+        "more data: the held-out loss is 12.5% above the training loss",
+    ),
+    (
+        {"held_out_loss": 2.19, "copied": 0.46, "usual": 0.24, "stopped": 0.0},
+        6,
+        "more data: 46% of its outputs stand word for word in the training text, of real text 24%",
+    ),
+    (
+        {"stopped": 0.89, "exact": 0.0, "training_loss": 2.14},
+        7,
+        "more steps (--steps, --minutes): only 89% of the replies end by themselves",
+    ),
+    (
+        {"held_out_loss": 2.08, "per_parameter": 19.9, "stopped": 0.9},
+        8,
+        "more steps (--steps, --minutes): it learned from only 19.9 tokens for each parameter",
+    ),
+    (
+        {"held_out_loss": 2.08, "per_parameter": 20.0},
+        9,
+        "a larger model (--depth, --width): after 20 tokens for each parameter the held-out loss "
+        "is 4.0% above the training loss",
+    ),
+    (
+        {"held_out_loss": 1.9},
+        9,
+        "a larger model (--depth, --width): after 30 tokens for each parameter the held-out loss "
+        "is 5.0% below the training loss",
+    ),
+    ({}, 10, "nothing to mend: the held-out loss is 7.0% above the training loss"),
+    (
+        {"held_out_loss": 0.12, "training_loss": 0.08},  # 50 %, but of next to nothing
+        10,
+        "nothing to mend: the held-out loss is 50.0% above the training loss",
+    ),
+]
+
+
+@pytest.mark.parametrize(("differs", "row", "line"), CASES)
+def test_the_first_row_that_holds_gives_the_advice(
+    differs: dict[str, Any], row: int, line: str
+) -> None:
+    numbers = Numbers(**(FINE | differs))
+    assert next(place for place, one in enumerate(TABLE) if one.holds(numbers)) == row
+    assert advise(numbers) == line
+
+
+def test_every_row_has_a_case() -> None:
+    assert {row for _, row, _ in CASES} == set(range(len(TABLE)))
+
+
+def test_the_page_shows_the_table_row_for_row() -> None:
+    _, rule = PAGE.read_text(encoding="utf-8").split("## The rule")
+    shown = [line for line in rule.splitlines() if line.startswith("| ")][2:]
+    assert shown == [f"| {row.when} | {row.advice} |" for row in TABLE]
