@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from nextword.api import load, train
     from nextword.config import ModelConfig, ReplyConfig, TrainingConfig
     from nextword.errors import NextwordError
+    from nextword.glass.edits import ablate, patch, steer
+    from nextword.glass.trace import Trace
     from nextword.language_model import LanguageModel
     from nextword.model.decoder import Decoder
     from nextword.presets import preset
@@ -33,9 +35,13 @@ _HOMES = {
     "Reply": "nextword.reply.stream",
     "ReplyConfig": "nextword.config",
     "Tokenizer": "nextword.text.tokenizer",
+    "Trace": "nextword.glass.trace",
     "TrainingConfig": "nextword.config",
+    "ablate": "nextword.glass.edits",
     "load": "nextword.api",
+    "patch": "nextword.glass.edits",
     "preset": "nextword.presets",
+    "steer": "nextword.glass.edits",
     "train": "nextword.api",
 }
 
@@ -47,9 +53,13 @@ __all__ = [
     "Reply",
     "ReplyConfig",
     "Tokenizer",
+    "Trace",
     "TrainingConfig",
+    "ablate",
     "load",
+    "patch",
     "preset",
+    "steer",
     "train",
 ]
 

@@ -1,16 +1,21 @@
 """A language model: tokenizer, decoder and folder behind one object."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 from nextword.config import ModelConfig, ReplyConfig
-from nextword.errors import ContextError, DataError
+from nextword.errors import ConfigError, ContextError, DataError
 from nextword.folder.card import CardFacts, model_card
 from nextword.folder.store import Kind, load_model, save_model
 from nextword.glass.chain import Chain, explain
-from nextword.glass.trace import Trace, record
+from nextword.glass.edits import Change, Changes, Edit, edited
+from nextword.glass.recording import record
+from nextword.glass.reference import forward
+from nextword.glass.stamp import Stamp, stamp_of, version_of
+from nextword.glass.trace import Trace
 from nextword.glass.verdicts import TOP, Verdicts, make_verdicts
 from nextword.model.decoder import Decoder
 from nextword.reply.engine import fit_prompt
@@ -44,11 +49,21 @@ class LanguageModel:
         self.kind: Kind = kind
         self.folder = folder
         self.chat_template = chat_template
+        self._edits: list[Changes] = []  # of the `edit` blocks that are open, outer ones first
+        self._version: tuple[Stamp, str] | None = None
 
     @property
     def config(self) -> ModelConfig:
         """The decoder's."""
         return self.decoder.config
+
+    @property
+    def version(self) -> str:
+        """16 hex digits, others whenever a weight is another."""
+        stamp = stamp_of(self.decoder)
+        if self._version is None or self._version[0] != stamp:
+            self._version = stamp, version_of(self.decoder)
+        return self._version[1]
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str = "cpu") -> "LanguageModel":
@@ -125,6 +140,11 @@ class LanguageModel:
         truncate_left: bool = False,
     ) -> ReplyStream:
         """Reply piece by piece; arguments and errors as `reply`."""
+        if self._edits:
+            raise ConfigError(
+                "the fast decoder, which replies, cannot be edited; inside an edit, use verdicts, "
+                "trace or chain"
+            )
         ids = self.ids(prompt, dialogue=dialogue)
         ids = fit_prompt(ids, self.config, truncate_left=truncate_left)
         return ReplyStream(self.decoder, self.tokenizer, ids, config or ReplyConfig())
@@ -147,6 +167,7 @@ class LanguageModel:
 
         Raises:
             ContextError: the prompt leaves no room for a reply.
+            ConfigError: inside an `edit`.
         """
         return self.stream(
             prompt, config=config, dialogue=dialogue, truncate_left=truncate_left
@@ -168,26 +189,77 @@ class LanguageModel:
         """
         ids = self.ids(text, dialogue=dialogue)
         self._check_length(ids)
-        logits = self.decoder(torch.tensor([ids], device=self.decoder.device))[0]
+        token_ids = torch.tensor(ids, device=self.decoder.device)
+        if self._edits:
+            logits = forward(self.decoder, token_ids, edited(self._edits, self.config))
+        else:
+            logits = self.decoder(token_ids.unsqueeze(0))[0]
         return make_verdicts(logits, ids, self.tokenizer, top=top)
 
     def trace(
-        self, text: Prompt, *, keep: Sequence[str] = ("*",), dialogue: bool | None = None
+        self,
+        text: Prompt,
+        *,
+        keep: Sequence[str] = (),
+        layers: Sequence[int] | None = None,
+        heads: Sequence[int] | None = None,
+        dialogue: bool | None = None,
     ) -> Trace:
         """Every value of the forward over a text, by name (`nextword.glass.points`).
 
         Args:
             text, dialogue: as for `verdicts`.
-            keep: names of the points to keep, `*` for any part.
+            keep: names of the points to keep at once, `*` for any part; all others are worked out
+                when they are asked for. Inside an `edit` they are not, and all are kept by default.
+            layers, heads: of what is kept, only these.
 
         Raises:
             ContextError: the text is longer than the context.
-            ConfigError: a name that this model has no point for.
+            ConfigError: a name that this model has no point for, no such layer or head, layers or
+                heads without keep, or more than a gigabyte to keep.
         """
         ids = self.ids(text, dialogue=dialogue)
+        return self.trace_ids(ids, keep=keep, layers=layers, heads=heads)
+
+    def trace_ids(
+        self, ids: Sequence[int], *, keep: Sequence[str] = (),
+        layers: Sequence[int] | None = None, heads: Sequence[int] | None = None,
+    ) -> Trace:  # fmt: skip
+        """The same for a text that is tokens already."""
         self._check_length(ids)
-        token_ids = torch.tensor(ids, device=self.decoder.device)
-        return record(self.decoder, token_ids, keep=keep)
+        if self._edits and not keep:
+            keep = ("*",)
+        return record(
+            self.decoder,
+            torch.tensor(ids, device=self.decoder.device),
+            keep=keep,
+            layers=layers,
+            heads=heads,
+            name=self.tokenizer.token,
+            changes=self._edits,
+        )
+
+    @contextmanager
+    def edit(self, changes: Mapping[str, Change]) -> Iterator[None]:
+        """Inside `with lm.edit({...}):`, values of the forward are replaced.
+
+        `trace`, `verdicts` and `chain` then use the readable forward with the changes. Blocks
+        nest: the inner one's changes come after the outer one's.
+
+        Args:
+            changes: for names of points (`*` for any part), a function from the value to the one
+                that is used in its place, or that value itself; its shape must stay. See
+                `nextword.ablate`, `nextword.patch` and `nextword.steer`.
+
+        Raises:
+            ConfigError: a name that this model has no point for; a reply is asked for inside.
+        """
+        Edit(changes, self.config)  # refuses unknown names at once
+        self._edits.append(changes)
+        try:
+            yield
+        finally:
+            self._edits.pop()
 
     def chain(
         self,
@@ -213,14 +285,9 @@ class LanguageModel:
         ids = self.ids(text, dialogue=dialogue)
         self._check_length(ids)
         return explain(
-            self.decoder,
-            ids,
-            self.tokenizer.token,
-            position=position,
-            layer=layer,
-            head=head,
-            top=top,
-        )
+            self.decoder, ids, self.tokenizer.token, position=position, layer=layer, head=head,
+            top=top, changes=self._edits,
+        )  # fmt: skip
 
     def _check_length(self, ids: Sequence[int]) -> None:
         if len(ids) > self.config.context_length:

@@ -82,6 +82,7 @@ def test_a_trace_keeps_what_is_asked_for(model: LanguageModel) -> None:
     assert trace["logits"].shape == (tokens, model.config.vocab_size)
     weights = trace["blocks.*.attention.attention_weights"]
     assert weights.shape == (2, 1, tokens, tokens)
+    assert trace.fast_difference is not None
     assert trace.fast_difference < 1e-5
     with pytest.raises(ConfigError, match="unknown point"):
         model.trace("the cat", keep=["blocks.2.*"])

@@ -20,6 +20,7 @@ SPACE = "␣"
 SHORT_WIDTH = 16  # models up to this d_model have their vectors printed in full
 SHOWN = 6  # numbers of a longer vector
 MASKED_SHOWN = 6  # words masked for the same reason, one after the other
+BAR = 24  # columns of the longest bar to each side
 NARROWEST = 30  # columns
 INDENT = "  "
 
@@ -72,6 +73,28 @@ def number(value: float) -> str:
     """A number with four decimals; zero has no sign."""
     text = f"{value:.4f}"
     return text[1:] if text == "-0.0000" else text
+
+
+def bars(rows: Sequence[tuple[str, float]], *, width: int | None) -> Iterator[str]:
+    """Labelled numbers with signed bars: to the left of the line below zero, to the right above.
+
+    Args:
+        rows: label and number; all bars have one scale, the last row's included.
+        width: columns of the terminal; None: bars as long as in a wide one.
+    """
+    numbers = [f"{number(value):>10}" for _, value in rows]
+    size = max(map(len, numbers), default=0)
+    labels = [token_text(label) for label, _ in rows]
+    longest = max(map(cell_len, labels), default=0)
+    room = longest + 2 * BAR if width is None else width - len(INDENT) - size - 5
+    half = min(BAR, max((room - longest) // 2, room // 6, 0))
+    longest = min(longest, room - 2 * half)
+    most = max((abs(value) for _, value in rows), default=0.0)
+    for (_, value), label, shown in zip(rows, labels, numbers, strict=True):
+        filled = round(half * abs(value) / most) if most and math.isfinite(value / most) else 0
+        left = "█" * filled if value < 0 else ""
+        right = "█" * filled if value > 0 else ""
+        yield f"{INDENT}{fitted(label, longest)}  {shown:>{size}}  {left:>{half}}│{right}"
 
 
 def step_lines(step: "Step", *, width: int | None, full: bool) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.cells import cell_len
 
-from nextword.cli import drawing
+from nextword.cli import drawing, look_account
 from nextword.cli.common import command, console, echo_json, folder_argument, json_option, plain
 from nextword.cli.reply import open_model
 from nextword.errors import DataError
@@ -31,6 +31,8 @@ STYLES = {"✓": "green", "✗": "red"}
     nextword look models/mine "where is the cat?"
     nextword look models/mine "where is the cat?" "on the mat"
     nextword look models/mine "where is the cat?" --position 2 --layer 1 --head 0
+    nextword look models/mine "where is the cat?" --narrate --account --against dog
+    nextword look models/mine "where is the cat?" --html cat.html
     """,
 )
 @folder_argument
@@ -42,6 +44,15 @@ STYLES = {"✓": "green", "✗": "red"}
 @click.option("--layer", type=int, help="Of this layer.  [default: 0]")
 @click.option("--head", type=int, help="Of this head.  [default: 0]")
 @click.option("--full", is_flag=True, help="All numbers of long vectors, not only the first.")
+@click.option("--account", is_flag=True, help="Show what each part added to the logit, as bars.")
+@click.option("--against", metavar="WORD", help="With --account: what it added against WORD's.")
+@click.option("--narrate", is_flag=True, help="Tell in sentences where the prediction comes from.")
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write a page to look at, all in one file, which needs no network.",
+)
 @json_option
 def look(
     folder: Path,
@@ -52,6 +63,10 @@ def look(
     layer: int | None,
     head: int | None,
     full: bool,
+    account: bool,
+    against: str | None,
+    narrate: bool,
+    html: Path | None,
     as_json: bool,
 ) -> None:
     """See what the model in FOLDER predicts after every word of TEXT.
@@ -60,31 +75,38 @@ def look(
     right. Several texts are the turns of a dialogue. `-` reads a text from standard input.
 
     With --position, shows every number there, from the word's vector through query, keys, weights
-    and values to the next word.
+    and values to the next word. With --account or --narrate, shows where the prediction at the
+    position comes from. With --html, writes a page that opens on position, layer and head.
     """
+    look_account.check_options(
+        account=account, against=against, narrate=narrate, html=html, full=full
+    )
     prompt = texts_given(texts)
     model = open_model(folder, "cpu")
     dialogue = None if mode is None and len(prompt) == 1 else mode != "text"
-    one = any((layer is not None, head is not None, full, position is not None))
-    if one:
-        chain = model.chain(
-            prompt,
-            position=-1 if position is None else position,
-            layer=layer or 0,
-            head=head or 0,
-            top=top,
-            dialogue=dialogue,
-        )
+    read = "dialogue" if dialogue or (dialogue is None and model.kind == "dialogue") else "text"
+    at = {"position": -1 if position is None else position, "layer": layer or 0, "head": head or 0}
+    if html is not None:
+        view = look_account.page(model, model.ids(prompt, dialogue=dialogue), html, **at)
+    elif account or narrate:
+        trace = model.trace(prompt, dialogue=dialogue)
+        told = trace.narrate(at["position"]) if narrate else None
+        made = None
+        if account:
+            made = look_account.account_of(trace, model.tokenizer, at["position"], against=against)
+        view = look_account.view(told, made)
+    elif full or any(number is not None for number in (position, layer, head)):
+        chain = model.chain(prompt, top=top, dialogue=dialogue, **at)
+        full = full or model.config.d_model <= drawing.SHORT_WIDTH
+        view = chain_mapping(chain), lambda screen: show_chain(screen, chain, full=full)
     else:
         verdicts = model.verdicts(prompt, dialogue=dialogue, top=top)
+        view = verdicts_mapping(verdicts), lambda screen: show_verdicts(screen, verdicts)
+    mapping, show = view
     if as_json:
-        read = "dialogue" if dialogue or (dialogue is None and model.kind == "dialogue") else "text"
-        facts = {"model": folder, "read_as": read}
-        echo_json(facts | (chain_mapping(chain) if one else verdicts_mapping(verdicts)))
-    elif one:
-        show_chain(console(), chain, full=full or model.config.d_model <= drawing.SHORT_WIDTH)
+        echo_json({"model": folder, "read_as": read} | mapping)
     else:
-        show_verdicts(console(), verdicts)
+        show(console())
 
 
 def texts_given(texts: Sequence[str]) -> list[str]:
@@ -248,7 +270,8 @@ def show_chain(screen: "Console", chain: "Chain", *, full: bool) -> None:
     tell("Rounded to four decimals: the last digit of a sum may be off by one.")
     if shortened:
         tell("‖ ‖ is the length of a vector of which only the first numbers are shown; see --full.")
-    tell(f"Largest difference to the fast decoder: {chain.fast_difference:.1g}")
+    if chain.fast_difference is not None:
+        tell(f"Largest difference to the fast decoder: {chain.fast_difference:.1g}")
 
 
 def _heading(chain: "Chain") -> str:

@@ -23,7 +23,9 @@ from nextword.glass.chain_parts import (
     step,
     vector_line,
 )
-from nextword.glass.trace import record
+from nextword.glass.edits import Changes
+from nextword.glass.points import check_place, points_of, split_name
+from nextword.glass.recording import record
 from nextword.glass.verdicts import NOT_FINITE, TOP, most_likely
 from nextword.model.decoder import Block, Decoder
 
@@ -38,7 +40,8 @@ class Chain:
         key_value_head: which keys and values the head uses, and `shared_by` which heads do.
         n_layers, n_heads: how many there are.
         steps: in order.
-        fast_difference: largest difference between these logits and the fast decoder's.
+        fast_difference: largest difference between these logits and the fast decoder's;
+            None under an edit.
     """
 
     token: str
@@ -50,7 +53,7 @@ class Chain:
     n_layers: int
     n_heads: int
     steps: tuple[Step, ...]
-    fast_difference: float
+    fast_difference: float | None
 
 
 def explain(
@@ -62,6 +65,7 @@ def explain(
     layer: int = 0,
     head: int = 0,
     top: int = TOP,
+    changes: Sequence[Changes] = (),
 ) -> Chain:
     """The chain of one position, with the numbers of one head of one layer.
 
@@ -71,6 +75,7 @@ def explain(
         name: what a token is called (`Tokenizer.token`).
         position, layer, head: counted from 0, or from the end when below 0.
         top: how many of the most likely next tokens to show.
+        changes: of edits of the forward, outer ones first.
 
     Raises:
         ConfigError: there is no such position, layer or head; says which there are.
@@ -85,16 +90,15 @@ def explain(
     head = _chosen("head", head, config.n_heads)
     if top < 1:
         raise ConfigError(f"top is {top}; it must be at least 1")
-    names = [name(token_id) for token_id in token_ids]
     ids = torch.tensor(token_ids, device=decoder.device)
-    trace = record(decoder, ids, keep=_needed(config, layer))
-    view = View(decoder, trace, names, position, layer, head)
-    steps = [*_entry(view), *_layer_steps(view), *_exit(view, name, top)]
+    keep = _needed(config, layer, everything=bool(changes))
+    trace = record(decoder, ids, keep=keep, name=name, changes=changes)
+    view = View(decoder, trace, trace.tokens, position, layer, head)
     sharing = config.n_heads // config.kv_heads
     first = head - head % sharing
     blocks = config.n_layers > 0
     return Chain(
-        token=names[position],
+        token=trace.tokens[position],
         position=position,
         layer=layer if blocks else None,
         head=head if blocks else None,
@@ -102,7 +106,7 @@ def explain(
         shared_by=tuple(range(first, first + sharing)) if blocks else (),
         n_layers=config.n_layers,
         n_heads=config.n_heads,
-        steps=tuple(steps),
+        steps=(*_entry(view), *_layer_steps(view), *_exit(view, name, top)),
         fast_difference=trace.fast_difference,
     )
 
@@ -111,21 +115,18 @@ def _chosen(what: str, number: int, count: int) -> int:
     """`number`, counted from the end where it is below 0, as one of 0 … count - 1."""
     if count == 0 and number in (0, -1):
         return 0  # a model without blocks: nothing to choose, and nothing was chosen
-    if not -count <= number < count:
-        have = {0: "there is none", 1: f"the only {what} is 0"}.get(
-            count, f"it must be 0 to {count - 1}, or -{count} to -1 to count from the end"
-        )
-        raise ConfigError(f"{what} is {number}; {have}")
-    return number % count
+    return check_place(what, number, count)
 
 
-def _needed(config: ModelConfig, layer: int) -> list[str]:
-    """The points that a chain reads: bounded, however many layers there are."""
-    last = config.n_layers - 1
-    names = ["token_embedding", "residual", "logits", "probabilities"]
-    names += ["position"] * (config.position in ("sinusoidal", "learned"))
-    names += ["final_norm"] * config.final_norm
-    return names + ([f"blocks.{layer}.*", f"blocks.{last}.residual_post"] if last >= 0 else [])
+def _needed(config: ModelConfig, layer: int, *, everything: bool) -> list[str]:
+    """The points to keep; without `everything` the rest, large maps too, is worked out later."""
+    last = f"blocks.{config.n_layers - 1}.residual_post"
+    return [
+        name
+        for name, point in points_of(config).items()
+        if (split_name(name)[0] == layer and (everything or point.shape != "H T S"))
+        or (everything and (split_name(name)[0] == -1 or name == last))
+    ]
 
 
 def _entry(view: View) -> Iterator[Step]:
@@ -156,8 +157,7 @@ def _layer_steps(view: View) -> Iterator[Step]:
         )
         lines = [vector_line("residual", view.at("residual_pre"))]
         yield step("residual_pre", f"Entering layer {view.layer}", sentence, "", lines)
-    block = view.decoder.blocks[view.layer]
-    assert isinstance(block, Block)
+    block = view.trace.block(view.layer)
     if view.config.norm != "none" and view.config.norm_placement == "before":
         yield _norm(view, "attention_norm", block.attention_norm, view.at("residual_pre"))
         view.x_name, view.x_point = "normed", "attention_norm"

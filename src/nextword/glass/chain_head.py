@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor, nn
 
 from nextword.glass.chain_parts import Line, Step, equations, products, quoted, step, vector_line
+from nextword.glass.rows import MAPS
 from nextword.glass.trace import Trace
 from nextword.model.decoder import Block, Decoder
 
@@ -30,10 +31,12 @@ class View:
 
     def at(self, name: str, *, block: bool = True) -> Tensor:
         """A value at the position: [M], [F] or, of this head, [D] or [S]."""
-        value = self.trace[f"blocks.{self.layer}.{name}" if block else name]
-        if value.dim() == 2:
-            return value[self.i]
-        return value[self.head, self.i]
+        full = f"blocks.{self.layer}.{name}" if block else name
+        if name in MAPS and full not in self.trace.values:
+            _, _, what = name.partition(".")
+            return self.trace.head_map(self.layer, self.head, name=what)[self.i]
+        row = self.trace.row(full, self.i)
+        return row if row.dim() == 1 else row[self.head]
 
     def past(self, name: str) -> Tensor:
         """Keys or values of this head's key/value head, up to the position: [i + 1, D]."""

@@ -4,7 +4,7 @@ Shapes use the design's letters: T query positions, S key positions, M model wid
 K key/value heads, D head width, F feed-forward width, V vocabulary. One sentence, so no batch.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -140,17 +140,71 @@ def points_of(config: ModelConfig) -> dict[str, Point]:
     return points | {point.name: point for point in EXIT if point.present(config)}
 
 
-def matching(patterns: Iterable[str], config: ModelConfig) -> set[str]:
+def chosen(
+    patterns: Iterable[str], config: ModelConfig, layers: Collection[int] | None = None
+) -> set[str]:
     """The full names that any of `patterns` (with `*`) matches.
 
+    Args:
+        patterns: names, `*` for any part.
+        config: the model's.
+        layers: of the points in blocks, only those of these layers; None: of all.
+
     Raises:
-        ConfigError: a pattern matches no point of this model; names the nearest.
+        ConfigError: a pattern matches no point of this model (names the nearest), or there is no
+            such layer.
     """
     names = list(points_of(config))
-    chosen: set[str] = set()
+    for layer in layers or ():
+        check_place("layer", layer, config.n_layers)
+    left_out = {
+        f"blocks.{layer}."
+        for layer in range(config.n_layers)
+        if layers is not None and layer not in layers
+    }
+    found: set[str] = set()
     for pattern in patterns:
-        hits = [name for name in names if fnmatchcase(name, pattern)]
-        if not hits:
-            raise ConfigError(unknown("point", pattern, names))
-        chosen.update(hits)
-    return chosen
+        hits = matching_names(pattern, names)
+        found.update(name for name in hits if not name.startswith(tuple(left_out)))
+    return found
+
+
+def matching_names(pattern: str, names: Iterable[str]) -> list[str]:
+    """Those of `names` that `pattern` (with `*`) matches, in their order.
+
+    Raises:
+        ConfigError: there is none; names the nearest.
+    """
+    names = list(names)
+    hits = [name for name in names if fnmatchcase(name, pattern)]
+    if not hits:
+        raise ConfigError(unknown("point", pattern, names))
+    return hits
+
+
+def check_place(what: str, number: int, count: int) -> int:
+    """`number`, counted from the end where it is below 0, as one of 0 … count - 1.
+
+    Args:
+        what: the kind of thing, e.g. `"layer"`.
+        number: which one was asked for.
+        count: how many there are.
+
+    Raises:
+        ConfigError: there is no such one; says which there are.
+    """
+    if not -count <= number < count:
+        have = {0: "there is none", 1: f"the only {what} is 0"}.get(
+            count, f"it must be 0 to {count - 1}, or -{count} to -1 to count from the end"
+        )
+        raise ConfigError(f"{what} is {number}; {have}")
+    return number % count
+
+
+def split_name(name: str) -> tuple[int, str]:
+    """`blocks.2.attention.query` → 2 and `attention.query`; -1 for a name outside of blocks."""
+    first, _, rest = name.partition(".")
+    if first != "blocks":
+        return -1, name
+    layer, _, short = rest.partition(".")
+    return int(layer), short

@@ -20,6 +20,7 @@ from nextword.model.linear import Linear
 from nextword.model.position import check_learned, rotary_rates
 
 Tap = Callable[[str, Tensor], Tensor]
+Attend = Callable[[Tensor, Tensor, Tensor, Tap], Tensor]  # query, key, value → context
 
 
 def untouched(_: str, value: Tensor) -> Tensor:
@@ -43,71 +44,119 @@ def forward(decoder: Decoder, token_ids: Tensor, tap: Tap = untouched) -> Tensor
         ContextError: more tokens than learned positions.
     """
     config = decoder.config
-    residual = tap("residual", _word_vectors(decoder, token_ids, tap))  # [T, M]
+    residual = word_vectors(decoder, token_ids, tap)  # [T, M]
     for layer, block in enumerate(decoder.blocks):
         assert isinstance(block, Block)
-
-        def tap_block(name: str, value: Tensor, layer: int = layer) -> Tensor:
-            return tap(f"blocks.{layer}.{name}", value)
-
-        residual = _block(block, residual, config, layer, tap_block)  # [T, M]
-    if config.final_norm:
-        residual = tap("final_norm", _norm(decoder.final_norm, residual, config))  # [T, M]
-    logits = _linear(decoder.unembedding, residual)  # [T, V]: the fully connected layer
-    if config.logit_soft_cap is not None:
-        logits = _soft_cap(logits, config.logit_soft_cap)
-    logits = tap("logits", logits)
-    tap("probabilities", _softmax(logits))
+        residual = run_block(block, residual, config, layer, within(layer, tap))  # [T, M]
+    logits = read_off(decoder, residual, tap)  # [T, V]
+    tap("probabilities", softmax(logits))
     return logits
 
 
-def _word_vectors(decoder: Decoder, token_ids: Tensor, tap: Tap) -> Tensor:
-    """word_vector_i = embedding of the token + encoding of the position i."""
+def within(layer: int, tap: Tap) -> Tap:
+    """The tap for a block, which calls its values by the part of the name after `blocks.N.`."""
+    return lambda name, value: tap(f"blocks.{layer}.{name}", value)
+
+
+def word_vectors(decoder: Decoder, token_ids: Tensor, tap: Tap = untouched) -> Tensor:
+    """word_vector_i = embedding of the token + encoding of the position i, [T, M]."""
     config = decoder.config
     vectors = tap("token_embedding", decoder.token_embedding.weight[token_ids].float())  # [T, M]
     places = torch.arange(len(token_ids), device=token_ids.device)  # [T]
     if config.position == "sinusoidal":
-        return vectors + tap("position", _sinusoidal(places, config.d_model))
+        vectors = vectors + tap("position", _sinusoidal(places, config.d_model))
     if config.position == "learned":
         assert decoder.position_embedding is not None
         check_learned(config, len(token_ids) - 1)
-        return vectors + tap("position", decoder.position_embedding.weight[places].float())
-    return vectors
+        vectors = vectors + tap("position", decoder.position_embedding.weight[places].float())
+    return tap("residual", vectors)
 
 
-def _block(block: Block, residual: Tensor, config: ModelConfig, layer: int, tap: Tap) -> Tensor:
-    """Masked self-attention, then the feed-forward if there is one, each with a residual link."""
+def read_off(decoder: Decoder, residual: Tensor, tap: Tap = untouched) -> Tensor:
+    """The logits that the last norm and the fully connected layer make of a residual [T, M]."""
+    config = decoder.config
+    if config.final_norm:
+        residual = tap("final_norm", norm(decoder.final_norm, residual, config))  # [T, M]
+    logits = linear(decoder.unembedding, residual)  # [T, V]: the fully connected layer
+    if config.logit_soft_cap is not None:
+        logits = soft_cap(logits, config.logit_soft_cap)
+    return tap("logits", logits)
+
+
+def run_block(
+    block: Block,
+    residual: Tensor,
+    config: ModelConfig,
+    layer: int,
+    tap: Tap,
+    *,
+    places: Tensor | None = None,
+    attend: Attend | None = None,
+) -> Tensor:
+    """Masked self-attention, then the feed-forward if there is one, each with a residual link.
+
+    Args:
+        block: whose weights are used.
+        residual: [T, M], what enters.
+        config, layer: the model's, and the block's number.
+        tap: called by the names of the points of a block.
+        places: [T], where the rows of `residual` stand; None: 0 … T - 1.
+        attend: how context is found; None: `look_back` over the rows themselves.
+
+    Returns:
+        [T, M], what leaves.
+    """
     residual = tap("residual_pre", residual)
     before, after = config.norm_placement == "before", config.norm_placement == "after"
     normed = config.norm != "none"
 
     entering = residual
     if normed and before:
-        entering = tap("attention_norm", _norm(block.attention_norm, residual, config))
-    context = _attention(block.attention, entering, config, layer, tap)  # [T, M]
-    residual = residual + context  # the residual link
+        entering = tap("attention_norm", norm(block.attention_norm, residual, config))
+    found = _attention(block.attention, entering, config, layer, tap, places, attend)  # [T, M]
+    residual = residual + found  # the residual link
     if normed and after:
-        residual = tap("attention_norm", _norm(block.attention_norm, residual, config))
+        residual = tap("attention_norm", norm(block.attention_norm, residual, config))
     residual = tap("residual_mid", residual)
 
     if block.feed_forward is not None:
         assert block.feed_forward_norm is not None
         entering = residual
         if normed and before:
-            entering = tap("feed_forward_norm", _norm(block.feed_forward_norm, residual, config))
+            entering = tap("feed_forward_norm", norm(block.feed_forward_norm, residual, config))
         residual = residual + _feed_forward(block.feed_forward, entering, config, tap)
         if normed and after:
-            residual = tap("feed_forward_norm", _norm(block.feed_forward_norm, residual, config))
+            residual = tap("feed_forward_norm", norm(block.feed_forward_norm, residual, config))
     return tap("residual_post", residual)
 
 
 def _attention(
-    attention: Attention, x: Tensor, config: ModelConfig, layer: int, tap: Tap
+    attention: Attention,
+    x: Tensor,
+    config: ModelConfig,
+    layer: int,
+    tap: Tap,
+    places: Tensor | None,
+    attend: Attend | None,
 ) -> Tensor:
     """vector_with_context(i): the sum of the earlier values, each by how related its word is."""
-    query = tap("attention.query", _heads(_linear(attention.query, x), config.n_heads))  # [H, T, D]
-    key = tap("attention.key", _heads(_linear(attention.key, x), config.kv_heads))  # [K, S, D]
-    value = tap("attention.value", _heads(_linear(attention.value, x), config.kv_heads))
+    query, key, value = make_query_key_value(attention, x, config, tap, places=places)
+    if attend is None:
+        context = look_back(query, key, value, config, layer, tap)  # [H, T, D]
+    else:
+        context = attend(query, key, value, tap)
+    joined = context.transpose(0, 1).reshape(len(x), -1)  # [T, H·D]
+    output = joined if attention.output is None else linear(attention.output, joined)
+    return tap("attention.output", output)  # [T, M]
+
+
+def make_query_key_value(
+    attention: Attention, x: Tensor, config: ModelConfig, tap: Tap, *, places: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What each token asks [H, T, D], is found by and passes on [K, S, D], as they are used."""
+    query = tap("attention.query", _heads(linear(attention.query, x), config.n_heads))  # [H, T, D]
+    key = tap("attention.key", _heads(linear(attention.key, x), config.kv_heads))  # [K, S, D]
+    value = tap("attention.value", _heads(linear(attention.value, x), config.kv_heads))
     if config.query_key_norm:
         assert attention.query_norm is not None
         assert attention.key_norm is not None
@@ -115,22 +164,44 @@ def _attention(
         query = tap("attention.query_norm", _rms(attention.query_norm, query, epsilon))
         key = tap("attention.key_norm", _rms(attention.key_norm, key, epsilon))
     if config.position == "rotary":
-        query = tap("attention.query_rotated", _rotate(query, config))
-        key = tap("attention.key_rotated", _rotate(key, config))
+        places = torch.arange(len(x), device=x.device) if places is None else places
+        query = tap("attention.query_rotated", _rotate(query, config, places))
+        key = tap("attention.key_rotated", _rotate(key, config, places))
+    return query, key, value
 
-    sharing = config.n_heads // config.kv_heads  # heads that share one key/value head
+
+def look_back(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    config: ModelConfig,
+    layer: int,
+    tap: Tap,
+    *,
+    places: Tensor | None = None,
+) -> Tensor:
+    """The context of each query: the values before it, each times how related its word is.
+
+    Args:
+        query: [H, T, D]; key, value: [K, S, D], H a multiple of K: so many heads share one.
+        config, layer: the model's, and the number of the layer, whose window it is.
+        tap: called by the names of the points of a block.
+        places: [T], where the queries stand among the keys; None: 0 … T - 1.
+
+    Returns:
+        [H, T, D].
+    """
+    if places is None:
+        places = torch.arange(query.shape[1], device=query.device)
+    sharing = len(query) // len(key)  # heads that share one key/value head
     key = key.repeat_interleave(sharing, dim=0)  # [H, S, D]
     value = value.repeat_interleave(sharing, dim=0)  # [H, S, D]
 
     scores = tap("attention.scores", query @ key.transpose(-1, -2))  # [H, T, S]
     scores = _scaled(scores, config, tap)
-    scores = tap("attention.masked_scores", _masked(scores, config.window(layer)))
-    weights = tap("attention.attention_weights", _softmax(scores))  # [H, T, S], rows sum to 1
-    context = tap("attention.context", weights @ value)  # [H, T, D]
-
-    joined = context.transpose(0, 1).reshape(len(x), -1)  # [T, H·D]
-    output = joined if attention.output is None else _linear(attention.output, joined)
-    return tap("attention.output", output)  # [T, M]
+    scores = tap("attention.masked_scores", _masked(scores, places, config.window(layer)))
+    weights = tap("attention.attention_weights", softmax(scores))  # [H, T, S], rows sum to 1
+    return tap("attention.context", weights @ value)  # [H, T, D]
 
 
 def _scaled(scores: Tensor, config: ModelConfig, tap: Tap) -> Tensor:
@@ -139,15 +210,14 @@ def _scaled(scores: Tensor, config: ModelConfig, tap: Tap) -> Tensor:
         return scores
     scores = scores * config.score_scale
     if config.attention_soft_cap is not None:
-        scores = _soft_cap(scores, config.attention_soft_cap)
+        scores = soft_cap(scores, config.attention_soft_cap)
     return tap("attention.scaled_scores", scores)
 
 
-def _masked(scores: Tensor, window: int | None) -> Tensor:
+def _masked(scores: Tensor, places: Tensor, window: int | None) -> Tensor:
     """A token looks at itself and at those before it (within the window), never at a later one."""
-    tokens = scores.shape[-1]
-    place = torch.arange(tokens, device=scores.device)
-    back = place.unsqueeze(1) - place  # [T, S]: how far key s lies behind query t
+    keys = torch.arange(scores.shape[-1], device=scores.device)  # [S]
+    back = places.unsqueeze(1) - keys  # [T, S]: how far key s lies behind query t
     hidden = back < 0
     if window is not None:
         hidden = hidden | (back >= window)
@@ -158,16 +228,16 @@ def _feed_forward(layer: FeedForward, x: Tensor, config: ModelConfig, tap: Tap) 
     """down(act(up(x))), or down(act(gate(x)) · up(x)) when gated."""
     activation = ACTIVATIONS[config.feed_forward]
     if layer.gate is not None:
-        gate = tap("feed_forward.gate", _linear(layer.gate, x))  # [T, F]
-        up = tap("feed_forward.up", _linear(layer.up, x))  # [T, F]
+        gate = tap("feed_forward.gate", linear(layer.gate, x))  # [T, F]
+        up = tap("feed_forward.up", linear(layer.up, x))  # [T, F]
         hidden = activation(gate) * up
     else:
-        hidden = activation(tap("feed_forward.up", _linear(layer.up, x)))
+        hidden = activation(tap("feed_forward.up", linear(layer.up, x)))
     hidden = tap("feed_forward.hidden", hidden)  # [T, F]
-    return tap("feed_forward.output", _linear(layer.down, hidden))  # [T, M]
+    return tap("feed_forward.output", linear(layer.down, hidden))  # [T, M]
 
 
-def _linear(layer: Linear, x: Tensor) -> Tensor:
+def linear(layer: Linear, x: Tensor) -> Tensor:
     """y = x Wᵀ + b."""
     y = x @ layer.weight.float().T
     return y if layer.bias is None else y + layer.bias.float()
@@ -178,35 +248,35 @@ def _heads(x: Tensor, heads: int) -> Tensor:
     return x.reshape(len(x), heads, -1).transpose(0, 1)
 
 
-def _softmax(x: Tensor) -> Tensor:
+def softmax(x: Tensor) -> Tensor:
     """exp(x) / Σ exp(x), with the largest taken off first so that nothing overflows."""
     powers = (x - x.max(dim=-1, keepdim=True).values).exp()
     return powers / powers.sum(dim=-1, keepdim=True)
 
 
-def _soft_cap(x: Tensor, cap: float) -> Tensor:
+def soft_cap(x: Tensor, cap: float) -> Tensor:
     """cap · tanh(x / cap): no value beyond ±cap."""
     return cap * torch.tanh(x / cap)
 
 
-def _norm(norm: torch.nn.Module, x: Tensor, config: ModelConfig) -> Tensor:
+def norm(layer: torch.nn.Module, x: Tensor, config: ModelConfig) -> Tensor:
     """Layer norm or RMS norm, as the model has it."""
     if config.norm == "rms":
-        return _rms(norm, x, config.norm_epsilon)
+        return _rms(layer, x, config.norm_epsilon)
     centred = x - x.mean(dim=-1, keepdim=True)
     variance = centred.square().mean(dim=-1, keepdim=True)
-    y = centred / (variance + config.norm_epsilon).sqrt() * _weight(norm)
-    return y if norm.bias is None else y + norm.bias.float()  # type: ignore[operator]
+    y = centred / (variance + config.norm_epsilon).sqrt() * _weight(layer)
+    return y if layer.bias is None else y + layer.bias.float()  # type: ignore[operator]
 
 
-def _rms(norm: torch.nn.Module, x: Tensor, epsilon: float) -> Tensor:
+def _rms(layer: torch.nn.Module, x: Tensor, epsilon: float) -> Tensor:
     """x / sqrt(mean(x²) + ε) · weight."""
-    return x / (x.square().mean(dim=-1, keepdim=True) + epsilon).sqrt() * _weight(norm)
+    return x / (x.square().mean(dim=-1, keepdim=True) + epsilon).sqrt() * _weight(layer)
 
 
-def _weight(norm: torch.nn.Module) -> Tensor:
-    assert isinstance(norm.weight, Tensor)
-    return norm.weight.float()
+def _weight(layer: torch.nn.Module) -> Tensor:
+    assert isinstance(layer.weight, Tensor)
+    return layer.weight.float()
 
 
 def _sinusoidal(places: Tensor, width: int) -> Tensor:
@@ -219,11 +289,10 @@ def _sinusoidal(places: Tensor, width: int) -> Tensor:
     return torch.stack(columns, dim=-1)  # [T, M]
 
 
-def _rotate(x: Tensor, config: ModelConfig) -> Tensor:
+def _rotate(x: Tensor, config: ModelConfig, places: Tensor) -> Tensor:
     """Turn each pair (d, d + D/2) of `x` [H, T, D] by place × rate."""
     rates, scale = rotary_rates(config)
-    places = torch.arange(x.shape[1], device=x.device).float()  # [T]
-    angles = places.unsqueeze(1) * rates.to(x.device)  # [T, D/2]
+    angles = places.float().unsqueeze(1) * rates.to(x.device)  # [T, D/2]
     cos, sin = angles.cos() * scale, angles.sin() * scale
     first, second = x.chunk(2, dim=-1)  # [H, T, D/2] each
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)

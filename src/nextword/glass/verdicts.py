@@ -1,13 +1,16 @@
 """The verdict at every position: which next token was predicted, which came, right or wrong."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 from torch import Tensor
 
 from nextword.errors import ConfigError, LossError
-from nextword.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from nextword.glass.trace import Trace
+    from nextword.text.tokenizer import Tokenizer
 
 TOP = 5  # in-top-5 is shown beside right
 _ROWS = 64  # positions worked out at a time: bounds the memory where the vocabulary is large
@@ -104,7 +107,7 @@ class Verdicts(Sequence[Verdict]):
 
 
 def make_verdicts(
-    logits: Tensor, token_ids: Sequence[int], tokenizer: Tokenizer, *, top: int = TOP
+    logits: Tensor, token_ids: Sequence[int], tokenizer: "Tokenizer", *, top: int = TOP
 ) -> Verdicts:
     """Judge every position of a text.
 
@@ -118,49 +121,70 @@ def make_verdicts(
         ConfigError: top below 1.
         LossError: the logits are not finite.
     """
+    parts = (logits[first : first + _ROWS] for first in range(0, len(token_ids), _ROWS))
+    return _judged(parts, token_ids, tokenizer.token, top)
+
+
+def verdicts_of(trace: "Trace", *, top: int = TOP) -> Verdicts:
+    """Judge every position of a traced text, a few rows of logits at a time.
+
+    Raises:
+        ConfigError: top below 1, or a trace of an edited forward that keeps no logits.
+        LossError: the logits are not finite.
+    """
+    tokens = len(trace.token_ids)
+    parts = (trace.logits(slice(first, first + _ROWS)) for first in range(0, tokens, _ROWS))
+    return _judged(parts, trace.token_ids.tolist(), trace.name, top)
+
+
+def _judged(
+    parts: Iterable[Tensor], token_ids: Sequence[int], name: Callable[[int], str], top: int
+) -> Verdicts:
+    """The verdicts, from logits [t, V] part by part."""
     if top < 1:
         raise ConfigError(f"top is {top}; it must be at least 1")
     items: list[Verdict] = []
-    for first in range(0, len(token_ids), _ROWS):
-        rows = logits[first : first + _ROWS].float().log_softmax(dim=-1).cpu()  # [t, V]
+    for part in parts:
+        rows = part.float().log_softmax(dim=-1).cpu()  # [t, V]
         if rows.isnan().any():
             raise LossError(NOT_FINITE)
-        for position, row in enumerate(rows, start=first):
-            items.append(_verdict(row, position, token_ids, tokenizer, top))
+        for row in rows:
+            items.append(_verdict(row, len(items), token_ids, name, top))
     return Verdicts(tuple(items))
 
 
 def _verdict(
-    row: Tensor, position: int, token_ids: Sequence[int], tokenizer: Tokenizer, top: int
+    row: Tensor, position: int, token_ids: Sequence[int], name: Callable[[int], str], top: int
 ) -> Verdict:
     """The verdict at one position; `row` [V] holds the logarithms of the probabilities."""
-    guesses = tuple(
-        Guess(
-            token_id=token_id,
-            token=tokenizer.token(token_id),
-            probability=row[token_id].exp().item(),
-        )
-        for token_id in most_likely(row, top)
-    )
+    guesses = tuple(_guess(row, token_id, name) for token_id in most_likely(row, top))
     actual = rank = loss = None
     if position + 1 < len(token_ids):
         coming = token_ids[position + 1]
-        share = row[coming]
-        actual = Guess(
-            token_id=coming, token=tokenizer.token(coming), probability=share.exp().item()
-        )
-        rank = int((row > share).sum() + (row[:coming] == share).sum()) + 1
-        loss = -share.item()
+        actual = _guess(row, coming, name)
+        rank = rank_of(row, coming)
+        loss = -row[coming].item()
     return Verdict(
         position=position,
         token_id=token_ids[position],
-        token=tokenizer.token(token_ids[position]),
+        token=name(token_ids[position]),
         predicted=guesses[0],
         top=guesses,
         actual=actual,
         rank=rank,
         loss=loss,
     )
+
+
+def _guess(row: Tensor, token_id: int, name: Callable[[int], str]) -> Guess:
+    share = row[token_id].exp().item()
+    return Guess(token_id=token_id, token=name(token_id), probability=share)
+
+
+def rank_of(row: Tensor, token_id: int) -> int:
+    """The place of a token among all by their numbers in `row` [V]; among equals by their id."""
+    number = row[token_id]
+    return int((row > number).sum() + (row[:token_id] == number).sum()) + 1
 
 
 def most_likely(row: Tensor, top: int) -> list[int]:

@@ -4,7 +4,7 @@ import pytest
 
 from nextword.config import ModelConfig
 from nextword.errors import ConfigError
-from nextword.glass.points import matching, points_of
+from nextword.glass.points import check_place, chosen, points_of
 from nextword.presets import preset
 
 SEED = preset("seed", vocab_size=11, d_model=2, context_length=7)
@@ -44,13 +44,33 @@ def test_sizes_are_the_letters_in_numbers() -> None:
 
 
 def test_patterns_match_whole_names() -> None:
-    assert matching(["blocks.*.attention.query"], SEED) == {"blocks.0.attention.query"}
-    assert matching(["*"], SEED) == set(points_of(SEED))
-    assert matching([], SEED) == set()
+    assert chosen(["blocks.*.attention.query"], SEED) == {"blocks.0.attention.query"}
+    assert chosen(["*"], SEED) == set(points_of(SEED))
+    assert chosen([], SEED) == set()
 
 
 def test_a_pattern_without_a_match_is_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'logits'"):
-        matching(["logit"], SEED)
+        chosen(["logit"], SEED)
     with pytest.raises(ConfigError, match="unknown point 'final_norm'"):
-        matching(["*", "final_norm"], SEED)  # this model has none
+        chosen(["*", "final_norm"], SEED)  # this model has none
+
+
+def test_layers_limit_the_points_in_blocks_only() -> None:
+    config = ModelConfig(vocab_size=11, d_model=6, n_layers=12)
+    assert chosen(["blocks.*.attention.query"], config, [1, 10]) == {
+        "blocks.1.attention.query",
+        "blocks.10.attention.query",
+    }
+    assert "logits" in chosen(["*"], config, [2])
+    assert chosen(["blocks.*"], config, []) == set()
+    with pytest.raises(ConfigError, match="layer is 12; it must be 0 to 11"):
+        chosen(["*"], config, [12])
+
+
+def test_a_place_may_be_counted_from_the_end() -> None:
+    assert [check_place("head", number, 3) for number in (0, 2, -1, -3)] == [0, 2, 2, 0]
+    with pytest.raises(ConfigError, match="head is 3; it must be 0 to 2"):
+        check_place("head", 3, 3)
+    with pytest.raises(ConfigError, match="layer is 0; there is none"):
+        check_place("layer", 0, 0)
