@@ -1,7 +1,7 @@
 """The arrows between the rooms, read from the imports; and the few rules of every file.
 
     errors → files, settings → config → machine, presets → text, model → glass, folder, reply
-           → learn → language_model → api → cli
+           → learn → ladder, language_model → api → serve → cli
 
 A room may import those before it, never those after it, nor one on its own floor.
 """
@@ -28,8 +28,9 @@ FLOORS = (  # from the ground up; rooms on one floor do not import each other
     ("text", "model"),
     ("glass", "folder", "reply"),
     ("learn",),
-    ("language_model",),
+    ("ladder", "language_model"),
     ("api",),
+    ("serve",),
     ("cli",),
     ("__main__", "nextword"),  # the two doors: `python -m nextword` and `import nextword`
 )
@@ -224,10 +225,12 @@ def test_importing_nextword_and_asking_for_help_load_no_torch() -> None:
         "import sys, nextword\n"
         "from nextword import ModelConfig, TrainingConfig, ReplyConfig, NextwordError, preset\n"
         "from nextword.cli.main import main\n"
-        "for name in ['train', 'look', 'reply', 'chat', 'evaluate', 'doctor', 'try']:\n"
+        "names = 'train look reply chat evaluate ladder doctor serve try'\n"
+        "for name in names.split():\n"
         "    try: main([name, '--help'])\n"
         "    except SystemExit: pass\n"
-        "print('loaded:', sorted({'torch', 'transformers', 'pyarrow'} & set(sys.modules)))\n"
+        "heavy = {'torch', 'transformers', 'pyarrow', 'starlette', 'uvicorn'}\n"
+        "print('loaded:', sorted(heavy & set(sys.modules)))\n"
     )
     ran = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60

@@ -31,6 +31,8 @@ REQUIRED = {
     "rich": "13.7",
     "click": "8.1.7",
     "filelock": "3.13",
+    "starlette": "0.46",
+    "uvicorn": "0.34",
 }
 
 # package: (extra that installs it, what cannot be done without it)

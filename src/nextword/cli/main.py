@@ -22,6 +22,8 @@ COMMANDS = {
     "reply": ("nextword.cli.reply:reply", "Let a model answer prompts."),
     "chat": ("nextword.cli.chat:chat", "Talk with a model, turn by turn."),
     "evaluate": ("nextword.cli.evaluate:evaluate", "Measure how well a model knows a text."),
+    "ladder": ("nextword.cli.ladder:ladder", "Climb from the article's model to today's, on data."),
+    "serve": ("nextword.cli.serve:serve", "Open a model in the browser, every number of it."),
     "doctor": ("nextword.cli.doctor:doctor", "Check this machine: versions, speed, what is amiss."),
     "try": ("nextword.cli.try_:try_", "Teach a tiny model and talk to it, in about a minute."),
 }

@@ -15,7 +15,7 @@ from torch import Tensor
 from nextword.config import ModelConfig, ReplyConfig
 from nextword.errors import ContextError, DataError, TokenizerError
 from nextword.model import Decoder, KeyValueCache
-from nextword.reply.sampling import Choice, choose_many, pick, seeded
+from nextword.reply.sampling import Choice, candidates, choose_many, pick, seeded
 
 FinishReason = Literal["stop", "length"]
 REPLY_SHARE = 4  # a shortened prompt leaves at least one part in this many for the reply
@@ -29,9 +29,11 @@ class Step(Choice):
     Attributes:
         finish_reason: on the last step, why the reply ended: "stop" (an end token) or "length"
             (the context is full, or max_tokens are made); None on every other.
+        candidates: the tokens most probable to the model at this step, if they were asked for.
     """
 
     finish_reason: FinishReason | None = None
+    candidates: tuple[Choice, ...] = ()
 
 
 def fit_prompt(ids: Sequence[int], config: ModelConfig, truncate_left: bool = False) -> list[int]:
@@ -63,6 +65,7 @@ def generate(
     *,
     end_ids: frozenset[int],
     generator: torch.Generator | None = None,
+    top: int = 0,
 ) -> Iterator[Step]:
     """One reply, token by token; each is worked out when it is asked for.
 
@@ -70,6 +73,7 @@ def generate(
         prompt_ids: at least one token, fewer than the context holds (see `fit_prompt`).
         end_ids: tokens that end the reply; the one that does is the last step.
         generator: on the CPU, for the draws; None makes one from `config.seed`.
+        top: how many candidates to name at each step.
 
     Returns:
         At least one step. Prompt and reply together never exceed the context. The stop strings of
@@ -82,7 +86,8 @@ def generate(
     """
     _check_prompt(prompt_ids, decoder.config)
     budget = _budget(prompt_ids, decoder.config, config)
-    return _steps(decoder, list(prompt_ids), config, end_ids, generator, budget)
+    draws = seeded(config.seed) if generator is None else generator
+    return _steps(decoder, list(prompt_ids), config, end_ids, draws, budget, top)
 
 
 def generate_many(
@@ -149,20 +154,23 @@ def _steps(
     ids: list[int],
     config: ReplyConfig,
     end_ids: frozenset[int],
-    generator: torch.Generator | None,
+    draws: torch.Generator,
     budget: int,
+    top: int,
 ) -> Iterator[Step]:
-    draws = seeded(config.seed) if generator is None else generator
     cache = _cache(decoder, rows=1, capacity=len(ids) + budget)
     fed = 0
     for left in range(budget - 1, -1, -1):
         with _reading(decoder):  # not around the yield: the caller's code runs there
             logits = decoder(torch.tensor([ids[fed:]], device=decoder.device), cache=cache)
             choice = pick(logits[0, -1], config, ids, draws)
+            others = candidates(logits[0, -1], config, ids, count=top) if top else []
         fed = len(ids)
         ids.append(choice.token_id)
         reason = _reason(choice.token_id, left, end_ids)
-        yield Step(choice.token_id, choice.probability, choice.kept_probability, reason)
+        yield Step(
+            choice.token_id, choice.probability, choice.kept_probability, reason, tuple(others)
+        )
         if reason is not None:
             return
 

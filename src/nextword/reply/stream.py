@@ -32,10 +32,20 @@ class Reply:
 
 
 class ReplyStream:
-    """A reply as it is made: iterate over pieces of text, once; then `result` has the whole."""
+    """A reply as it is made: iterate over pieces of text, once; then `result` has the whole.
+
+    Args:
+        top: how many candidates each step names.
+    """
 
     def __init__(
-        self, decoder: Decoder, tokenizer: Tokenizer, ids: list[int], config: ReplyConfig
+        self,
+        decoder: Decoder,
+        tokenizer: Tokenizer,
+        ids: list[int],
+        config: ReplyConfig,
+        *,
+        top: int = 0,
     ) -> None:
         self._ids = ids
         self._tokenizer = tokenizer
@@ -45,6 +55,7 @@ class ReplyStream:
             config,
             end_ids=tokenizer.end_ids,
             generator=seeded(config.seed),
+            top=top,
         )
         self._stop_at = StopAt(config.stop)
         self._steps: list[Step] = []
@@ -59,35 +70,46 @@ class ReplyStream:
         assert self._result is not None
         return self._result
 
+    @property
+    def at_stop_string(self) -> bool:
+        """Whether one of the stop strings has come."""
+        return self._stop_at.done
+
+    def steps(self) -> Iterator[tuple[Step, str]]:
+        """Each token with the text that is known to be the reply's since it came.
+
+        Text is held back while it may be the start of a stop string or of a character. Ask for
+        the steps or for the pieces of text, not for both.
+        """
+        decoding = self._tokenizer.stream()
+        for step in self._source:
+            self._steps.append(step)
+            ended = step.token_id in self._tokenizer.end_ids
+            text = "" if ended else decoding.push(step.token_id)
+            if step.finish_reason is not None:
+                text += decoding.finish()
+            piece, stopped = self._stop_at.push(text)
+            if step.finish_reason is not None and not stopped:
+                piece += self._stop_at.finish()
+            yield step, piece
+            if stopped:
+                return
+
     def __iter__(self) -> Iterator[str]:
         return self._pieces
 
     def _run(self) -> Iterator[str]:
         started = time.perf_counter()
         text = ""
-        for piece in self._texts():
+        for _, piece in self.steps():
             if piece:
                 text += piece
                 yield piece
         last = self._steps[-1].finish_reason or "stop"  # only a stop string ends without a reason
         self._result = Reply(
             text=text,
-            finish_reason="stop" if self._stop_at.done else last,
+            finish_reason="stop" if self.at_stop_string else last,
             tokens=tuple(self._steps),
             prompt_tokens=len(self._ids),
             seconds=time.perf_counter() - started,
         )
-
-    def _texts(self) -> Iterator[str]:
-        """The text of each token, as far as it is complete and no stop string has come."""
-        decoding = self._tokenizer.stream()
-        for step in self._source:
-            self._steps.append(step)
-            if step.token_id in self._tokenizer.end_ids:
-                break
-            piece, stopped = self._stop_at.push(decoding.push(step.token_id))
-            yield piece
-            if stopped:
-                return
-        rest, stopped = self._stop_at.push(decoding.finish())
-        yield rest if stopped else rest + self._stop_at.finish()

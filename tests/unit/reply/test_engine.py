@@ -60,6 +60,19 @@ def test_it_reports_the_probability_of_each_token(counting: Decoder) -> None:
     assert step.probability == pytest.approx(e / (e + 10))
 
 
+def test_it_names_candidates_where_they_are_asked_for(counting: Decoder) -> None:
+    config = ReplyConfig(max_tokens=3, temperature=0.5, top_k=2, seed=1)
+    plain = list(generate(counting, [0], config, end_ids=frozenset()))
+    named = list(generate(counting, [0], config, end_ids=frozenset(), top=3))
+    assert ids(plain) == ids(named)
+    assert [step.candidates for step in plain] == [()] * 3
+    for step in named:
+        shares = [choice.probability for choice in step.candidates]
+        assert shares == sorted(shares, reverse=True)
+        assert [choice.kept_probability > 0 for choice in step.candidates] == [True, True, False]
+        assert step.token_id in [choice.token_id for choice in step.candidates[:2]]
+
+
 def test_prompt_and_reply_fill_the_context_and_no_more(counting: Decoder) -> None:
     steps = list(generate(counting, [5] * 4, ReplyConfig(), end_ids=NO_END))
     assert ids(steps) == [6, 7, 8, 9, 10, 0, 1, 2, 3]

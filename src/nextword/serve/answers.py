@@ -1,0 +1,99 @@
+"""What the server says: plain JSON whose numbers are float32, and errors in one shape."""
+
+import dataclasses
+import json
+import math
+import sys
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from nextword.errors import ContextError, DataError, LossError, NextwordError, TokenizerError
+
+CODES: tuple[tuple[type[NextwordError], str], ...] = (
+    (ContextError, "context_length"),
+    (DataError, "bad_text"),
+    (TokenizerError, "bad_text"),
+    (LossError, "not_finite"),
+)
+OTHER_CODE = "bad_setting"  # ConfigError, and whatever else a person can mend
+
+
+class RequestError(Exception):
+    """A request that is refused.
+
+    Attributes:
+        status: of HTTP.
+        code: for programs; the kinds are few and stay.
+        param: the key of the body that is at fault, if it is one.
+        kind: what the answer gives as its type.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 400,
+        code: str = "bad_request",
+        param: str | None = None,
+        kind: str = "RequestError",
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.param = param
+        self.kind = kind
+
+
+def exact(value: Any) -> Any:
+    """`value` in the types that JSON has, every number rounded to float32, as the page prints it.
+
+    Dataclasses become objects under their fields' names; a number that is not finite becomes null.
+    """
+    if isinstance(value, float):
+        rounded = float(np.float32(value)) if abs(value) < _LARGEST else value
+        return rounded if math.isfinite(rounded) else None
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: exact(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): exact(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [exact(item) for item in value]
+    if isinstance(value, Tensor):
+        return exact(value.tolist())
+    return value
+
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+def compact(value: Any) -> str:
+    """`value` as JSON without spaces, as JavaScript's JSON.stringify writes it."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def to_bytes(value: Any) -> bytes:
+    """`value` as JSON in UTF-8; half a character, which no text has, becomes a question mark."""
+    return compact(value).encode("utf-8", "replace")
+
+
+def refusal(error: Exception) -> tuple[int, dict[str, Any]]:
+    """The status of HTTP and the body that tell of an error; an unforeseen one shows no details.
+
+    Its traceback goes to standard error.
+    """
+    if isinstance(error, RequestError):
+        return error.status, _body(str(error), error.kind, error.param, error.code)
+    if isinstance(error, NextwordError):
+        code = next((code for kind, code in CODES if isinstance(error, kind)), OTHER_CODE)
+        return 422, _body(str(error), type(error).__name__, None, code)
+    traceback.print_exception(error, file=sys.stderr)
+    message = "something went wrong in the server; its terminal shows the traceback"
+    return 500, _body(message, "InternalError", None, "internal")
+
+
+def _body(message: str, kind: str, param: str | None, code: str) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}

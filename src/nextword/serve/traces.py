@@ -1,0 +1,39 @@
+"""The traces of the sentences that were asked about last, and the one lock on the model."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from nextword.glass.trace import Trace
+from nextword.language_model import LanguageModel
+
+MOST_BYTES = 320_000_000  # two sentences of 1,000 tokens of GPT-2
+MOST_TRACES = 16
+
+
+class Traces:
+    """Traces by sentence and version of the weights; the ones not asked for go first.
+
+    Attributes:
+        lm: the model.
+        lock: held by whoever runs the model or reads a trace; nothing else keeps threads apart.
+    """
+
+    def __init__(self, lm: LanguageModel, *, most_bytes: int = MOST_BYTES) -> None:
+        self.lm = lm
+        self.lock = threading.Lock()
+        self._most_bytes = most_bytes
+        self._kept: OrderedDict[tuple[tuple[int, ...], str], Trace] = OrderedDict()
+
+    def get(self, ids: Sequence[int]) -> Trace:
+        """The trace of a sentence, made if it is not there; hold the lock."""
+        key = (tuple(ids), self.lm.version)
+        trace = self._kept.pop(key, None) or self.lm.trace_ids(ids)
+        self._kept[key] = trace
+        while len(self._kept) > 1 and self._too_much():
+            self._kept.popitem(last=False)
+        return trace
+
+    def _too_much(self) -> bool:
+        size = sum(trace.n_bytes for trace in self._kept.values())
+        return size > self._most_bytes or len(self._kept) > MOST_TRACES

@@ -1,0 +1,125 @@
+"""Asks an ASGI application without a network: what a browser, or a stranger, would send."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import ASGIApp, Message
+
+HOST = "127.0.0.1:8321"
+
+
+@dataclass
+class Reply:
+    """What came back."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    parts: list[bytes] = field(default_factory=list)
+
+    @property
+    def json(self) -> Any:
+        """The body, read as JSON."""
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> Any:
+        """What the body says went wrong."""
+        return self.json["error"]
+
+
+def call(
+    app: ASGIApp,
+    method: str,
+    path: str,
+    *,
+    body: bytes | Sequence[bytes] = b"",
+    headers: Sequence[tuple[str, str]] = (),
+    host: str | None = HOST,
+    hang_up_after: int | None = None,
+) -> Reply:
+    """Send one request.
+
+    Args:
+        body: in several parts: as chunks, whose length is not told before.
+        headers: besides Host.
+        host: None leaves the header out.
+        hang_up_after: close the connection after this many parts of the answer; 0: at once.
+    """
+    return asyncio.run(_call(app, method, path, body, list(headers), host, hang_up_after))
+
+
+def post(app: ASGIApp, path: str, value: Any, **settings: Any) -> Reply:
+    """Send JSON, as the page does."""
+    headers = [("content-type", "application/json"), ("origin", f"http://{HOST}")]
+    body = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return call(app, "POST", path, body=body, headers=headers, **settings)
+
+
+def post_together(app: ASGIApp, path: str, values: Sequence[Any]) -> list[Reply]:
+    """Send many requests at once."""
+    headers = [("content-type", "application/json")]
+
+    async def send() -> list[Reply]:
+        bodies = [json.dumps(value).encode() for value in values]
+        calls = [_call(app, "POST", path, body, headers, HOST, None) for body in bodies]
+        return await asyncio.gather(*calls)
+
+    return asyncio.run(send())
+
+
+async def _call(
+    app: ASGIApp,
+    method: str,
+    path: str,
+    body: bytes | Sequence[bytes],
+    headers: list[tuple[str, str]],
+    host: str | None,
+    hang_up_after: int | None,
+) -> Reply:
+    parts = [body] if isinstance(body, bytes) else list(body)
+    reply, gone = Reply(), asyncio.Event()
+    if hang_up_after == 0:
+        gone.set()
+    waiting: list[Message] = [
+        {"type": "http.request", "body": part, "more_body": place < len(parts) - 1}
+        for place, part in enumerate(parts)
+    ]
+
+    async def receive() -> Message:
+        if waiting:
+            return waiting.pop(0)
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            reply.status = message["status"]
+            reply.headers = {k.decode(): v.decode() for k, v in message["headers"]}
+            assert len(reply.headers) == len(message["headers"]), "a header stands twice"
+        elif message.get("body"):
+            reply.parts.append(message["body"])
+            if len(reply.parts) == hang_up_after:
+                gone.set()
+
+    all_headers = [*([("host", host)] if host is not None else []), *headers]
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(k.lower().encode(), v.encode("latin-1")) for k, v in all_headers],
+        "client": ("127.0.0.1", 5),
+        "server": ("127.0.0.1", 8321),
+    }
+    await asyncio.wait_for(app(scope, receive, send), timeout=20)
+    reply.body = b"".join(reply.parts)
+    return reply
