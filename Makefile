@@ -5,11 +5,12 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 JOBS   ?= 2
 
-.PHONY: help try test check format bench docs clean
+.PHONY: help try test browser check format bench docs clean
 
 help:
 	@echo "make try     train a small transformer on the bundled dialogues and talk to it"
 	@echo "make test    run the everyday tests (make test ARGS='-m slow' for the long ones)"
+	@echo "make browser install chromium for the tests of the page (Debian, as root), unless it is there"
 	@echo "make check   lint, format, types, generated pages, imports that run one way"
 	@echo "make format  format the code"
 	@echo "make docs    write the generated pages of docs/ anew"
@@ -21,6 +22,17 @@ try: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+browser:
+	@if command -v chromium > /dev/null || command -v chromium-browser > /dev/null; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
+	else \
+		echo "The tests of the page need chromium, and it is not installed. This needs root and"; \
+		echo "apt-get: sudo make browser. Elsewhere, install Chromium so that 'chromium' is on the"; \
+		echo "path. Without it, make test skips those tests and says so."; \
+		exit 1; \
+	fi
 
 check: $(VENV)/installed-test
 	$(BIN)/ruff check .

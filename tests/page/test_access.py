@@ -1,0 +1,125 @@
+"""axe-core finds nothing to complain of, in either theme, in any state of the page."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.page import models
+from tests.page.conftest import Open, Theme
+from tests.page.pages import Opened
+
+AXE = (Path(__file__).parent / "vendor/axe.min.js").read_text(encoding="utf-8")
+RUN = """() => axe.run(document, {resultTypes: ['violations'],
+  runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"""
+MOVING = """() => [...document.querySelectorAll('body, body *')].filter(e => {
+  const style = getComputedStyle(e);
+  const longest = text => Math.max(...text.split(',').map(parseFloat));
+  return longest(style.transitionDuration) > 0.001 || longest(style.animationDuration) > 0.001;
+}).map(e => e.localName + '.' + e.className)"""
+
+
+def violations(page: Opened) -> list[str]:
+    """One line for each rule that is broken, and where."""
+    page.page.evaluate(AXE + ";0")
+    found: dict[str, Any] = page.page.evaluate(RUN)
+    return [
+        f"{rule['id']}: {rule['help']}: {node['target']} {node['failureSummary']}"
+        for rule in found["violations"]
+        for node in rule["nodes"][:3]
+    ]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["seed2", "deep"])
+def test_reading(opened: Open, addresses: Callable[[str], str], name: str, theme: Theme) -> None:
+    turns = models.DIALOGUE if name == "seed2" else [models.SENTENCE]
+    with opened(addresses(name), theme=theme) as page:
+        page.go(turns, position=3, layer=0, head=0)
+        unfold(page)
+        assert violations(page) == []
+        page.page.locator("#panel-3 nw-number button:visible").first.click()
+        page.ready()
+        assert page.page.locator("#inspector").is_visible()
+        assert violations(page) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_replying(opened: Open, addresses: Callable[[str], str], theme: Theme) -> None:
+    with opened(addresses("seed2"), theme=theme) as page:
+        page.go(models.DIALOGUE[:1])
+        page.page.locator("#tab-reply").click()
+        for _ in range(2):
+            page.page.locator("#reply-next").click()
+            page.ready()
+        unfold(page)
+        assert violations(page) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_before_anything_is_read_and_when_it_cannot_be(
+    opened: Open, addresses: Callable[[str], str], theme: Theme
+) -> None:
+    with opened(addresses("seed2"), theme=theme) as page:
+        page.go()
+        assert violations(page) == []
+        page.page.locator("#text").fill("what is " * 40)
+        page.page.locator("#read").click()
+        page.page.locator("#error").wait_for()
+        assert "32" in page.page.locator("#error").inner_text()  # the context that it has
+        assert violations(page) == []
+        page.complaints.clear()  # the browser notes the answer 422
+
+
+def unfold(page: Opened) -> None:
+    """Open everything that is folded."""
+    page.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+
+
+def test_the_switch_overrules_the_preference(opened: Open, addresses: Callable[[str], str]) -> None:
+    """auto → light → dark, kept when the page is opened again."""
+    with opened(addresses("seed2"), theme="dark") as page:
+        page.go(models.DIALOGUE)
+        background = "getComputedStyle(document.documentElement).backgroundColor"
+        assert page.page.evaluate(background) == "rgb(22, 21, 19)"
+        page.page.locator("#theme").click()
+        page.ready()
+        assert page.page.evaluate(background) == "rgb(251, 250, 247)"
+        page.page.reload()
+        page.ready()
+        assert page.page.evaluate(background) == "rgb(251, 250, 247)"
+        page.page.locator("#theme").click()
+        page.ready()
+        assert page.page.evaluate(background) == "rgb(22, 21, 19)"
+
+
+def test_nothing_moves_for_those_who_ask_for_it(
+    opened: Open, addresses: Callable[[str], str]
+) -> None:
+    with opened(addresses("deep"), reduced_motion="reduce") as page:
+        page.go([models.SENTENCE], position=3)
+        assert page.page.evaluate(MOVING) == []
+
+
+def test_masked_words_are_named_not_only_hatched(
+    opened: Open, addresses: Callable[[str], str]
+) -> None:
+    with opened(addresses("seed2")) as page:
+        page.go(models.DIALOGUE, mode="dialogue", position=1, layer=0, head=0)
+        masked = page.page.locator("#panel-2 [data-masked], #panel-3 [data-masked]")
+        assert masked.count() >= 4  # the words after position 1
+        assert "masked" in page.page.locator("#panel-3").inner_text()
+        assert "masked" in page.page.locator("#panel-2").inner_text()
+
+
+def test_a_matrix_has_a_real_table_behind_a_switch(
+    opened: Open, addresses: Callable[[str], str]
+) -> None:
+    with opened(addresses("deep")) as page:
+        page.go([models.SENTENCE], position=3, layer=1, head=2)
+        page.page.get_by_role("button", name="Show as table").first.click()
+        page.ready()
+        table = page.page.locator("nw-matrix table").first
+        assert table.locator("th").count() >= 12
+        assert table.locator("nw-number").count() >= 12
+        assert violations(page) == []
