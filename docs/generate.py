@@ -50,7 +50,7 @@ EXIT_CODES = (
     (cli.BUG, "A bug in Nextword; please report the line, and what `--debug` shows."),
     (
         errors.StoppedError.exit_code,
-        "`train` was asked to stop and has saved everything; the same command goes on.",
+        "`train` or `ladder` was asked to stop and has saved everything; the same command goes on.",
     ),
     (cli.INTERRUPTED, "Ctrl-C, where there was nothing to save."),
 )

@@ -156,4 +156,5 @@ def test_the_tables_say_what_the_project_file_says() -> None:
     extras = project["optional-dependencies"]
     for package, (extra, _) in module.OPTIONAL.items():
         assert [need.split(">=")[0] for need in extras[extra]] == [package]
-    assert set(extras) - {"test", "check", "oracle"} == {extra for extra, _ in module.OPTIONAL.values()}
+    optional = {extra for extra, _ in module.OPTIONAL.values()}
+    assert set(extras) - {"test", "check", "oracle"} == optional

@@ -7,6 +7,7 @@ matrices and stay with AdamW (arXiv 1711.05101).
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from nextword.config import ModelConfig, TrainingConfig
@@ -15,6 +16,7 @@ from nextword.learn.adamw import AdamW
 from nextword.learn.muon import Muon
 from nextword.model.decoder import Decoder
 
+EPSILON = 1e-6  # as torch clips
 MOMENTUM = "momentum_buffer"  # what Muon keeps of a matrix
 
 
@@ -37,6 +39,16 @@ class Optimizer:
             momentum=config.momentum,
             weight_decay=config.weight_decay,
         )
+
+    @torch.no_grad()
+    def clip(self, largest: float) -> float:
+        """Shorten the whole gradient to `largest`, if it is longer; returns its length before."""
+        parameters = self._parameters.values()
+        gradients = [each.grad for each in parameters if each.grad is not None]
+        length = torch.nn.utils.get_total_norm(gradients).item()
+        if length > largest:
+            torch._foreach_mul_(gradients, largest / (length + EPSILON))
+        return length
 
     def step(self, share: float) -> None:
         """Adjust every weight by its gradient, with `share` of the learning rates."""

@@ -143,7 +143,7 @@ class Trainer:
         torch.manual_seed(hash64(self.training.seed, self.step) >> 1)  # of dropout
         first = self.step * self.training.batch_size
         loss = self._work_out_gradients(first)
-        norm = self._clip()
+        norm = self._optimizer.clip(self.training.gradient_clip or math.inf)
         if not math.isfinite(loss) or not math.isfinite(norm):
             self._not_finite(first, loss, norm)
         share = rate_share(self.step, self.pace.steps, self.training)
@@ -169,11 +169,6 @@ class Trainer:
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
         return total
-
-    def _clip(self) -> float:
-        """Shorten the whole gradient to the largest norm allowed; returns its norm before."""
-        largest = self.training.gradient_clip or math.inf
-        return torch.nn.utils.clip_grad_norm_(self.decoder.parameters(), largest).item()
 
     def _not_finite(self, first: int, loss: float, norm: float) -> None:
         epoch, index = self.samples.locate(first)

@@ -107,7 +107,7 @@ class Attention(nn.Module):
         if self.query.bias is not None:
             bias = torch.cat([layer.bias for layer in layers]).to(x.dtype)
         joined = self._split(F.linear(x, weight, bias), heads + 2 * shared)  # [B, H + 2K, T, D]
-        looking, value = torch.split(joined, (heads + shared, shared), dim=1)
+        looking, value = torch.split(joined, [heads + shared, shared], dim=1)
         if self.query_norm is not None and self.key_norm is not None:
             scale = torch.cat(
                 [
@@ -118,7 +118,7 @@ class Attention(nn.Module):
             looking = rms_norm(looking, scale, self.config.norm_epsilon)
         if turn is not None:
             looking = rotate(looking, turn)
-        query, key = torch.split(looking, (heads, shared), dim=1)
+        query, key = torch.split(looking, [heads, shared], dim=1)
         return query, key, value
 
     def _split(self, x: Tensor, heads: int) -> Tensor:

@@ -28,7 +28,8 @@ class RMSNormStep(torch.autograd.Function):
         normed = full * inverse
         ctx.save_for_backward(normed, inverse, weight)
         ctx.dtype = x.dtype
-        return (normed * weight).to(x.dtype)
+        scaled: Tensor = normed * weight
+        return scaled.to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:

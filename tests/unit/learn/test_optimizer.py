@@ -1,5 +1,6 @@
 """The optimizer: who turns which weight, and a state that can be put away and taken up."""
 
+import math
 import subprocess
 import sys
 
@@ -173,3 +174,16 @@ def test_making_one_does_not_load_the_compiler() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "False\n"
+
+
+@pytest.mark.parametrize("largest", [0.01, 100.0, math.inf])
+def test_the_gradient_is_shortened_as_torch_does(largest: float) -> None:
+    (decoder, optimizer), (twin, _) = make(), make()
+    for each in (decoder, twin):
+        each(IDS).square().mean().backward()
+    length = optimizer.clip(largest)
+    expected = torch.nn.utils.clip_grad_norm_(twin.parameters(), largest)
+    assert length == pytest.approx(expected.item(), rel=1e-6)
+    assert 0.01 < length < 100
+    for ours, theirs in zip(decoder.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
