@@ -2,14 +2,17 @@
 
 import json
 import platform
+import shlex
 import statistics
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+DATA = Path("../shared/data")  # texts to measure with, unless a program is told another folder
 
 
 def alternate(
@@ -33,6 +36,25 @@ def medians(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
+def train_whole(command: str, out: Path) -> tuple[float, dict[str, Any]]:
+    """Run `nextword COMMAND` into the folder `out`, anew, in a process of its own.
+
+    Args:
+        command: from "train" on, without --out; what it prints goes to `out`.log.
+
+    Returns:
+        Seconds from the start of the process to its end, and the run's own summary.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    words = [sys.executable, "-m", "nextword", *shlex.split(command), "--out", str(out), "--fresh"]
+    with out.with_name(f"{out.name}.log").open("w") as log:
+        start = time.perf_counter()
+        subprocess.run(words, stdout=log, stderr=subprocess.STDOUT, check=True)
+        seconds = time.perf_counter() - start
+    summary: dict[str, Any] = json.loads((out / "training" / "finished.json").read_text())
+    return seconds, summary
+
+
 def where() -> dict[str, str | int]:
     """Hardware, versions and commit of a measurement."""
     import torch
@@ -42,7 +64,9 @@ def where() -> dict[str, str | int]:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()
+    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {
+        **gpu,
         "processor": processor(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,

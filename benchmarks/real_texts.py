@@ -9,14 +9,12 @@ Run: python benchmarks/real_texts.py NAME … [--data ../shared/data] [--out out
 
 import argparse
 import json
-import shlex
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-from common import save
+from common import DATA, save, train_whole
 
 FIRST = 200  # prompts of the test set
 COMMANDS = {
@@ -30,14 +28,8 @@ COMMANDS = {
 def run(name: str, *, data: Path, out: Path) -> dict[str, Any]:
     """Run one command in a process of its own; what it printed goes beside the model."""
     folder = out / name
-    command = f"nextword {COMMANDS[name].format(data=data)} --out {folder} --fresh"
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    start = time.perf_counter()
-    with (out / f"{name}.log").open("w") as log:
-        words = [sys.executable, "-m", *shlex.split(command)]
-        subprocess.run(words, stdout=log, stderr=subprocess.STDOUT, check=True)
-    seconds = time.perf_counter() - start
-    summary = json.loads((folder / "training" / "finished.json").read_text())
+    command = COMMANDS[name].format(data=data)
+    seconds, summary = train_whole(command, folder)
     scores = summary["scores"]
     replies = first_replies(folder, data / "gsm8k-test.jsonl", out) if name == "gsm8k" else {}
     return {
@@ -50,7 +42,7 @@ def run(name: str, *, data: Path, out: Path) -> dict[str, Any]:
         "word for word": replies.get("exact", "–"),
         "steps": summary["steps"],
         "seconds, whole process": seconds,
-        "command": command.replace(str(data), "DATA").replace(str(folder), "OUT"),
+        "command": f"nextword {command} --out OUT --fresh".replace(str(data), "DATA"),
     }
 
 
@@ -73,7 +65,7 @@ def main() -> None:
     """Run those that are named, one after the other."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="+", choices=sorted(COMMANDS))
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--out", type=Path, default=Path("out/bench"))
     given = parser.parse_args()
     for name in given.names:

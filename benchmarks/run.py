@@ -10,12 +10,17 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PROGRAMS = {  # name → what is run; about 30 minutes in all on two cores
+PROGRAMS = {  # name → what is run; about two and a half hours in all on two cores
     "attention_kernels": "attention_kernels.py",
     "training_speed": "training_speed.py",
+    "profile_step": "profile_step.py",
+    "growth": "growth.py",
+    "time_to_quality": "time_to_quality.py",
     "kills": "kills.py",
     "memory_of_shards": "memory_of_shards.py",
     "real_texts": "real_texts.py shakespeare wikitext gsm8k",
+    "gpu": "gpu.py",  # says so and ends where there is no GPU
+    "minutes": "minutes.py",  # over an hour; goes on where it was interrupted
 }
 
 

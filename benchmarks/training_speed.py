@@ -1,13 +1,15 @@
 """Training speed against transformers' GPT-2 on the same sizes, each in a process of its own.
 
-The two processes take turns, A B A B …, one block of steps at a time, so drift meets both alike.
+The processes take turns, A B C A B C …, one block of steps at a time, so drift meets all alike.
 Ours trains as `nextword train --preset gpt2 --optimizer adamw` does, in the precision that it
-picks for this processor; the peer as a user of transformers would write it, in float32.
+picks for this processor, once compiled, as in runs that are long enough, and once not; the peer as
+a user of transformers would write it, in float32.
 
 Run: python benchmarks/training_speed.py [--rounds 7]
 """
 
 import argparse
+import contextlib
 import statistics
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from common import save, table
+from nextword.learn.allocator import kept_memory
 
 
 @dataclass(frozen=True)
@@ -37,18 +40,14 @@ SIZES = (
     Size("GPT-2 124 M", 12, 12, 768, 256, 4, 50257, 2),
 )
 LEARNING_RATE, CLIP = 1e-3, 1.0
+WHO = ("compiled", "eager", "peer")  # ours twice, and transformers
 
 
-def ours(size: Size) -> Callable[[], object]:
+def ours(size: Size, *, compiled: bool) -> Callable[[], object]:
     """One step of Nextword's trainer on random tokens."""
-    import torch
-
     from nextword.config import TrainingConfig
-    from nextword.learn.loss import loss_sum
-    from nextword.learn.optimizer import Optimizer
-    from nextword.machine import pick_precision
-    from nextword.model import Decoder
     from nextword.presets import preset
+    from steps import Step
 
     config = preset(
         "gpt2",
@@ -59,20 +58,7 @@ def ours(size: Size) -> Callable[[], object]:
         n_heads=size.heads,
     )
     training = TrainingConfig(steps=1, optimizer="adamw", learning_rate=LEARNING_RATE)
-    decoder = Decoder(config).train()
-    decoder.compute_dtype = pick_precision("auto", torch.device("cpu"))
-    optimizer = Optimizer(decoder, training)
-
-    def step() -> object:
-        ids = torch.randint(0, size.vocabulary, (size.batch, size.context + 1))
-        optimizer.forget_gradients()
-        loss = loss_sum(decoder(ids[:, :-1]), ids[:, 1:]) / ids[:, 1:].numel()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(decoder.parameters(), CLIP)
-        optimizer.step(1.0)
-        return loss.item()
-
-    return step
+    return Step(config, batch=size.batch, training=training, compiled=compiled)
 
 
 def peer(size: Size) -> Callable[[], object]:
@@ -111,15 +97,16 @@ def peer(size: Size) -> Callable[[], object]:
 
 def work(who: str, size: Size) -> None:
     """Wait for a line, take a block of steps, say how many seconds it took; and again."""
-    step = {"ours": ours, "peer": peer}[who](size)
-    for _ in range(2):
-        step()
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        start = time.perf_counter()
-        for _ in range(size.steps):
+    step = peer(size) if who == "peer" else ours(size, compiled=who == "compiled")
+    with kept_memory() if who != "peer" else contextlib.nullcontext():
+        for _ in range(2):
             step()
-        print(time.perf_counter() - start, flush=True)
+        print("ready", flush=True)
+        for _ in sys.stdin:
+            start = time.perf_counter()
+            for _ in range(size.steps):
+                step()
+            print(time.perf_counter() - start, flush=True)
 
 
 class Worker:
@@ -154,9 +141,9 @@ class Worker:
 
 
 def measure(index: int, rounds: int) -> dict[str, object]:
-    """Tokens per second of both on one size, and the median ratio of neighbouring blocks."""
+    """Tokens per second of all on one size, and the median ratio of neighbouring blocks."""
     size = SIZES[index]
-    workers = {who: Worker(who, index) for who in ("ours", "peer")}
+    workers = {who: Worker(who, index) for who in WHO}
     seconds: dict[str, list[float]] = {who: [] for who in workers}
     for _ in range(rounds):
         for who, worker in workers.items():
@@ -164,24 +151,21 @@ def measure(index: int, rounds: int) -> dict[str, object]:
     for worker in workers.values():
         worker.close()
     tokens = size.steps * size.batch * size.context
-    ratios = [b / a for a, b in zip(seconds["ours"], seconds["peer"], strict=True)]
-    return {
-        "size": size.name,
-        "batch": f"{size.batch} × {size.context}",
-        "ours tokens/s": tokens / statistics.median(seconds["ours"]),
-        "transformers tokens/s": tokens / statistics.median(seconds["peer"]),
-        "ratio": statistics.median(ratios),
-        "ratio min": min(ratios),
-        "ratio max": max(ratios),
-        "rounds": rounds,
-    }
+    row: dict[str, object] = {"size": size.name, "batch": f"{size.batch} × {size.context}"}
+    for who in WHO:
+        row[f"{who} tokens/s"] = tokens / statistics.median(seconds[who])
+    for who in ("compiled", "eager"):
+        ratios = [b / a for a, b in zip(seconds[who], seconds["peer"], strict=True)]
+        row[f"{who} / peer"] = statistics.median(ratios)
+        row[f"{who}, least to most"] = f"{min(ratios):.2f} – {max(ratios):.2f}"
+    return row | {"rounds": rounds}
 
 
 def main() -> None:
     """Measure, or be one of the two processes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--worker", choices=("ours", "peer"))
+    parser.add_argument("--worker", choices=WHO)
     parser.add_argument("--size", type=int, default=0)
     parser.add_argument("--only", type=int, help="measure only this size, and save nothing")
     given = parser.parse_args()

@@ -1,0 +1,83 @@
+"""One training step on random tokens, put together from the trainer's own pieces."""
+
+import statistics
+import time
+from dataclasses import replace
+
+import torch
+from torch.profiler import record_function
+
+from nextword.config import ModelConfig, TrainingConfig
+from nextword.learn.compiling import loss_function
+from nextword.learn.optimizer import Optimizer
+from nextword.machine import pick_device, pick_precision
+from nextword.model import Decoder
+from nextword.presets import preset
+
+WARM_UP = 2  # steps before any that is measured
+LEAST_STEPS = 3
+
+
+class Step:
+    """Calling it takes one optimizer step, as `Trainer` does between two batches.
+
+    Args:
+        config: the model; a sequence is its whole context.
+        batch: sequences per step.
+        training: how it learns; None: the defaults.
+        device: as for `nextword train`.
+        compiled: whether forward and backward go through torch.compile.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        batch: int,
+        training: TrainingConfig | None = None,
+        device: str = "cpu",
+        compiled: bool = False,
+    ) -> None:
+        training = training or TrainingConfig(steps=1)
+        self.device = pick_device(device)
+        self.tokens = batch * config.context_length
+        self.decoder = Decoder(config).to(self.device).train()
+        self.decoder.compute_dtype = pick_precision(training.precision, self.device)
+        self._loss_of = loss_function(replace(training, compile="yes" if compiled else "no"))
+        self._optimizer = Optimizer(self.decoder, training)
+        self._clip = training.gradient_clip
+        self._shape = (batch, config.context_length + 1)
+
+    def __call__(self) -> float:
+        """Take a step on new random tokens; returns the loss, nats per token.
+
+        The named parts are what profile_step.py tells apart; unprofiled, a name costs nothing.
+        """
+        ids = torch.randint(self.decoder.config.vocab_size, self._shape, device=self.device)
+        self._optimizer.forget_gradients()
+        loss = self._loss_of(self.decoder, ids[:, :-1], ids[:, 1:], None) / self.tokens
+        loss.backward()  # type: ignore[no-untyped-call]
+        value = loss.item()
+        with record_function("part: optimizer"):
+            self._optimizer.clip(self._clip)
+            self._optimizer.step(1.0)
+        return value
+
+    def seconds(self, *, at_least: float) -> float:
+        """The median time of one step; steps are taken until `at_least` seconds have passed."""
+        for _ in range(WARM_UP):
+            self()
+        times: list[float] = []
+        while len(times) < LEAST_STEPS or sum(times) < at_least:
+            start = time.perf_counter()
+            self()
+            if self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            times.append(time.perf_counter() - start)
+        return statistics.median(times)
+
+
+def gpt2_124m(name: str = "gpt2", *, context: int) -> ModelConfig:
+    """The sizes of GPT-2's smallest model, with the architecture of any preset."""
+    sizes = {"d_model": 768, "n_layers": 12, "n_heads": 12, "tied_embeddings": True}
+    return preset(name, vocab_size=50257, context_length=context, **sizes)
