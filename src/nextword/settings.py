@@ -51,7 +51,7 @@ def _fit(name: str, hint: Any, value: Any) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
         return config_from(typing.cast(type[Any], hint), value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return _as_float(name, value)
     if (
         isinstance(hint, type)
         and isinstance(value, hint)
@@ -59,6 +59,13 @@ def _fit(name: str, hint: Any, value: Any) -> Any:
     ):
         return value
     raise ConfigError(f"{name} is {value!r}; it must be of type {_named(hint)}")
+
+
+def _as_float(name: str, value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ConfigError(f"{name} is a number of over 300 digits; give a smaller one") from None
 
 
 def _fit_one_of(name: str, hints: Sequence[Any], value: Any) -> Any:

@@ -362,3 +362,8 @@ def test_the_learning_rate_follows_the_optimizer_unless_it_is_given() -> None:
     assert TrainingConfig(steps=1).learning_rate == 0.02
     assert TrainingConfig(steps=1, optimizer="adamw").learning_rate == 0.003
     assert TrainingConfig(steps=1, optimizer="adamw", learning_rate=0.5).learning_rate == 0.5
+
+
+def test_a_whole_number_too_large_for_a_float_is_refused() -> None:
+    with pytest.raises(ConfigError, match="temperature is a number of over 300 digits"):
+        config_from(ReplyConfig, {"temperature": 10**5000})

@@ -211,7 +211,10 @@ def _check_folder(folder: Path, root: Path) -> None:
             "Nextword does not. If you trust its source, convert it once with transformers, which "
             "writes safetensors: AutoModelForCausalLM.from_pretrained(OLD).save_pretrained(NEW)"
         )
-    raise FolderError(f"{folder} holds no model: there is neither {WEIGHTS} nor {INDEX}")
+    raise FolderError(
+        f"{folder} holds no model: there is neither {WEIGHTS} nor {INDEX}; "
+        "give the folder that `nextword train --out` wrote, or another model's"
+    )
 
 
 def _kind(values: Any, template: str | None) -> Kind:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from nextword.errors import LossError
 from nextword.glass.account import token_of
 from nextword.glass.points import check_place, chosen
 from nextword.glass.reference import forward
-from nextword.glass.verdicts import most_likely
+from nextword.glass.verdicts import NOT_FINITE, most_likely
 
 if TYPE_CHECKING:
     from nextword.glass.trace import Trace
@@ -39,6 +40,7 @@ def gradients(
 
     Raises:
         ConfigError: there is no such point, position or token, or the trace is out of date.
+        LossError: the logits are not finite.
     """
     _ = trace.basis  # refused where the weights have changed
     wanted = chosen(names, trace.config)
@@ -47,11 +49,13 @@ def gradients(
 
     def keep(name: str, value: Tensor) -> Tensor:
         if name in wanted:
-            values[name] = value = value if value.requires_grad else value.requires_grad_()
+            values[name] = value.requires_grad_()
         return value
 
     with torch.enable_grad():
         logits = forward(trace.decoder, trace.token_ids.clone(), keep)[position]  # [V]
+        if not logits.isfinite().all():
+            raise LossError(NOT_FINITE)
         best = most_likely(logits.detach(), 1)[0]
         token = best if token is None else token_of(token, len(logits))
         logit = logits[token]

@@ -3,13 +3,14 @@
 torch works both out as chains of small operations on a CPU, and differentiates link by link.
 Written as one step each they take less than half of the operations (docs/lab-log.md). The results
 are those of `norm.py` and `position.py` up to rounding; on other devices, and where nothing is to
-be learned, those are used.
+be learned, those are used. A gradient of the gradient is refused: torch says so.
 """
 
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 
 class RMSNormStep(torch.autograd.Function):
@@ -32,6 +33,7 @@ class RMSNormStep(torch.autograd.Function):
         return scaled.to(x.dtype)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         """The gradients of x and weight."""
         normed, inverse, weight = ctx.saved_tensors
@@ -55,6 +57,7 @@ class RotateStep(torch.autograd.Function):
         return _turned(x, cos, sin)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         """The gradient of x."""
         cos, sin = ctx.saved_tensors

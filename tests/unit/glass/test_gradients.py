@@ -5,7 +5,7 @@ import torch
 from tests.parity.grid import config_of
 from tests.parity.test_forwards import loud, sentence
 
-from nextword.errors import ConfigError
+from nextword.errors import ConfigError, LossError
 from nextword.glass import forward, points_of, record
 from nextword.glass.trace import Trace
 from nextword.model import Decoder
@@ -85,3 +85,8 @@ def test_what_there_is_not_is_refused(trace: Trace) -> None:
         trace.gradients(["residual"], position=5)
     with pytest.raises(ConfigError, match="unknown point"):
         trace.gradients(["residual_mid"])
+    broken = loud(CONFIG)
+    with torch.no_grad():
+        broken.token_embedding.weight.fill_(float("nan"))
+    with pytest.raises(LossError, match="not finite"):
+        record(broken, IDS, keep=()).gradients(["residual"])

@@ -69,3 +69,11 @@ def test_a_quarter_turn_by_hand() -> None:  # cos 90° is 0, sin 90° is 1
     torch.testing.assert_close(made, torch.tensor([[-5.0, 3.0]]))
     made.backward(torch.tensor([[1.0, 0.0]]))
     torch.testing.assert_close(x.grad, torch.tensor([[0.0, -1.0]]))
+
+
+def test_a_gradient_of_the_gradient_is_refused_and_not_wrong() -> None:
+    x = drawn(5, 7).requires_grad_()
+    made = RMSNormStep.apply(x, torch.ones(7, requires_grad=True), 1e-6)  # type: ignore[no-untyped-call]
+    (first,) = torch.autograd.grad(made.square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.sum().backward()  # type: ignore[no-untyped-call]

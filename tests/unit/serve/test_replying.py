@@ -96,6 +96,7 @@ def test_a_stop_string_ends_it_before_it(app: Starlette) -> None:
         ({"ids": [1], "top": -1}, 422, "top"),
         ({"ids": [1], "config": {"temperature": -1}}, 422, "config"),
         ({"ids": [1], "config": {"temperature": "hot"}}, 422, "config"),
+        ({"ids": [1], "config": {"temperature": 10**400}}, 422, "config"),
         ({"ids": [1], "config": {"temprature": 1}}, 422, "config"),
         ({"ids": [1], "config": []}, 400, "config"),
         ({"ids": [1], "steps": True}, 400, "steps"),
