@@ -46,13 +46,21 @@ def train_whole(command: str, out: Path) -> tuple[float, dict[str, Any]]:
         Seconds from the start of the process to its end, and the run's own summary.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    words = [sys.executable, "-m", "nextword", *shlex.split(command), "--out", str(out), "--fresh"]
-    with out.with_name(f"{out.name}.log").open("w") as log:
-        start = time.perf_counter()
-        subprocess.run(words, stdout=log, stderr=subprocess.STDOUT, check=True)
-        seconds = time.perf_counter() - start
+    words = ["-m", "nextword", *shlex.split(command), "--out", str(out), "--fresh"]
+    seconds = run_python(words, log=out.with_name(f"{out.name}.log"))
     summary: dict[str, Any] = json.loads((out / "training" / "finished.json").read_text())
     return seconds, summary
+
+
+def run_python(words: Sequence[str], *, log: Path) -> float:
+    """Run Python with these arguments in a process of its own; seconds from its start to its end.
+
+    What it prints goes to `log`.
+    """
+    with log.open("w") as file:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *words], stdout=file, stderr=subprocess.STDOUT, check=True)
+        return time.perf_counter() - start
 
 
 def where() -> dict[str, str | int]:
@@ -60,6 +68,7 @@ def where() -> dict[str, str | int]:
     import torch
 
     import nextword
+    from nextword.machine import processor_name
 
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
@@ -67,23 +76,13 @@ def where() -> dict[str, str | int]:
     gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {
         **gpu,
-        "processor": processor(),
+        "processor": processor_name(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "python": platform.python_version(),
         "nextword": nextword.__version__,
         "commit": commit or "unknown",
     }
-
-
-def processor() -> str:
-    """The processor's name, where the system tells."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def save(name: str, *, command: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -11,16 +11,13 @@ Run: python benchmarks/time_to_quality.py [--data FILE] [--goals a b c] [--round
 import argparse
 import json
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common import DATA, save, table, train_whole
+from common import DATA, run_python, save, table, train_whole
 from quality import folder_loss
 
 TINY = "--steps 10"  # in place of the budget, to try this program
@@ -103,11 +100,8 @@ def run_peer(data: Path, out: Path, *, steps: int) -> Result:
     """The peer's recipe, from start to finished folder; it judges itself by `full_pass`."""
     out.mkdir(parents=True, exist_ok=True)
     program = Path(__file__).with_name("peer_shakespeare.py")
-    words = [sys.executable, str(program), str(data), str(out), "--steps", str(steps)]
-    with out.with_name("peer.log").open("w") as log:
-        start = time.perf_counter()
-        subprocess.run(words, stdout=log, stderr=subprocess.STDOUT, check=True)
-        seconds = time.perf_counter() - start
+    words = [str(program), str(data), str(out), "--steps", str(steps)]
+    seconds = run_python(words, log=out.with_name("peer.log"))
     told = json.loads((out / "result.json").read_text())
     loss = told["held-out loss"]
     return Result(seconds, loss, (loss, None), told["parameters"])

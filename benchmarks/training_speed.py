@@ -162,7 +162,7 @@ def measure(index: int, rounds: int) -> dict[str, object]:
 
 
 def main() -> None:
-    """Measure, or be one of the two processes."""
+    """Measure, or be one of the processes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--worker", choices=WHO)

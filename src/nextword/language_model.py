@@ -1,6 +1,6 @@
 """A language model: tokenizer, decoder and folder behind one object."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from nextword.errors import ConfigError, ContextError, DataError
 from nextword.folder.card import CardFacts, model_card
 from nextword.folder.store import Kind, load_model, save_model
 from nextword.glass.chain import Chain, explain
-from nextword.glass.edits import Change, Changes, Edit, edited
+from nextword.glass.edits import Changes, Edit, edited
 from nextword.glass.recording import record
 from nextword.glass.reference import forward
 from nextword.glass.stamp import Stamp, stamp_of, version_of
@@ -240,7 +240,7 @@ class LanguageModel:
         )
 
     @contextmanager
-    def edit(self, changes: Mapping[str, Change]) -> Iterator[None]:
+    def edit(self, changes: Changes) -> Iterator[None]:
         """Inside `with lm.edit({...}):`, values of the forward are replaced.
 
         `trace`, `verdicts` and `chain` then use the readable forward with the changes. Blocks

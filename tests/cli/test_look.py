@@ -29,9 +29,7 @@ TEXTS = ["the cat sat on the mat", "the dog sat on the log"]
 @pytest.fixture(scope="module")
 def seed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The article's model, two numbers wide, of plain text."""
-    tokenizer = Tokenizer.learn(TEXTS, kind="words")
-    config = preset("seed", vocab_size=tokenizer.vocab_size, d_model=2, context_length=16)
-    return saved(tmp_path_factory.mktemp("models") / "seed", config, tokenizer, "text")
+    return article(tmp_path_factory.mktemp("models") / "seed")
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +41,13 @@ def talker(tmp_path_factory: pytest.TempPathFactory) -> Path:
         n_layers=2, n_heads=4, n_kv_heads=2, d_head=10, d_ff=37,
     )  # fmt: skip
     return saved(tmp_path_factory.mktemp("models") / "talker", config, tokenizer, "dialogue")
+
+
+def article(folder: Path) -> Path:
+    """The article's model, two numbers wide, of plain text, saved to `folder`."""
+    tokenizer = Tokenizer.learn(TEXTS, kind="words")
+    config = preset("seed", vocab_size=tokenizer.vocab_size, d_model=2, context_length=16)
+    return saved(folder, config, tokenizer, "text")
 
 
 def saved(folder: Path, config: Any, tokenizer: Tokenizer, kind: Any) -> Path:

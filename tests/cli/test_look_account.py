@@ -8,23 +8,20 @@ import pytest
 import torch
 from rich.cells import cell_len
 from rich.console import Console
-from tests.cli.test_look import mapping, numbers, output, run, saved
+from tests.cli.test_look import TEXTS, article, mapping, numbers, output, run, saved
 
 from nextword.cli import drawing, look_account
 from nextword.language_model import LanguageModel
 from nextword.presets import preset
 from nextword.text.tokenizer import Tokenizer
 
-TEXTS = ["the cat sat on the mat", "the dog sat on the log"]
 TEXT = "the cat sat on"
 
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The article's model, two numbers wide, of plain text."""
-    tokenizer = Tokenizer.learn(TEXTS, kind="words")
-    config = preset("seed", vocab_size=tokenizer.vocab_size, d_model=2, context_length=16)
-    return saved(tmp_path_factory.mktemp("models") / "words", config, tokenizer, "text")
+    return article(tmp_path_factory.mktemp("models") / "words")
 
 
 @pytest.fixture(scope="module")

@@ -77,7 +77,7 @@ def there(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(workplace)
     monkeypatch.setattr(try_, "DEPTH", 1)
     monkeypatch.setattr(try_, "STEPS", 3)
-    monkeypatch.setattr("nextword.learn.train.cores", lambda: 1)
+    monkeypatch.setattr("nextword.learn.threads.cores", lambda: 1)
     return workplace
 
 

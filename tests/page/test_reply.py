@@ -138,3 +138,6 @@ def test_a_step_opens_in_read(opened: Open, addresses: Callable[[str], str]) -> 
         ids = page.state("ids")
         assert ids in (PROMPT, greedy(PROMPT, 1))
         assert page.page.locator("#strip [data-position]").count() == len(ids)
+        page.page.reload()  # the address names them
+        page.ready()
+        assert page.state("ids", "tab") == [ids, "read"]

@@ -35,6 +35,14 @@ def show(console: "Console", line: "Text") -> None:
     console.print(line, soft_wrap=True)
 
 
+def tell(console: "Console", text: str, style: str = "") -> None:
+    """Print a text in lines as wide as the terminal, with no control characters."""
+    from rich.text import Text
+
+    for part in wrapped(visible(text), width_of(console)):
+        show(console, Text(part, style))
+
+
 def token_text(token: str) -> str:
     """A token as people can see it: no control characters, spaces at its ends as ␣."""
     text = visible(token)

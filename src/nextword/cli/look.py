@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,6 @@ from nextword.cli import drawing, look_account
 from nextword.cli.common import command, console, echo_json, folder_argument, json_option, plain
 from nextword.cli.reply import open_model
 from nextword.errors import DataError
-from nextword.learn.readable import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,23 +90,28 @@ def look(
         view = look_account.page(model, model.ids(prompt, dialogue=dialogue), html, **at)
     elif account or narrate:
         trace = model.trace(prompt, dialogue=dialogue)
-        told = trace.narrate(at["position"]) if narrate else None
-        made = None
-        if account:
-            made = look_account.account_of(trace, model.tokenizer, at["position"], against=against)
-        view = look_account.view(told, made)
+        view = look_account.told(
+            trace, model.tokenizer, at["position"],
+            account=account, against=against, narrate=narrate,
+        )  # fmt: skip
     elif full or any(number is not None for number in (position, layer, head)):
-        chain = model.chain(prompt, top=top, dialogue=dialogue, **at)
         full = full or model.config.d_model <= drawing.SHORT_WIDTH
-        view = chain_mapping(chain), lambda screen: show_chain(screen, chain, full=full)
+        view = _chain_view(model.chain(prompt, top=top, dialogue=dialogue, **at), full=full)
     else:
-        verdicts = model.verdicts(prompt, dialogue=dialogue, top=top)
-        view = verdicts_mapping(verdicts), lambda screen: show_verdicts(screen, verdicts)
+        view = _verdicts_view(model.verdicts(prompt, dialogue=dialogue, top=top))
     mapping, show = view
     if as_json:
         echo_json({"model": folder, "read_as": read} | mapping)
     else:
         show(console())
+
+
+def _chain_view(chain: "Chain", *, full: bool) -> look_account.View:
+    return chain_mapping(chain), lambda screen: show_chain(screen, chain, full=full)
+
+
+def _verdicts_view(verdicts: "Verdicts") -> look_account.View:
+    return verdicts_mapping(verdicts), lambda screen: show_verdicts(screen, verdicts)
 
 
 def texts_given(texts: Sequence[str]) -> list[str]:
@@ -162,8 +167,7 @@ def show_verdicts(screen: "Console", verdicts: "Verdicts") -> None:
             line.highlight_regex(f"{mark} [a-z]+.*$", style)
         drawing.show(screen, line)
     for text in _summary(verdicts):
-        for part in drawing.wrapped(text, width):
-            drawing.show(screen, Text(part))
+        drawing.tell(screen, text)
     for guess in verdicts[-1].top:
         share = f"{drawing.percent(guess.probability):>9}"
         drawing.show(screen, Text(f"{share}  {drawing.token_text(guess.token)}"))
@@ -249,12 +253,7 @@ def show_chain(screen: "Console", chain: "Chain", *, full: bool) -> None:
     """Print the steps of a chain, each with its sentence, formula and numbers."""
     from rich.text import Text
 
-    width = drawing.width_of(screen)
-
-    def tell(text: str, style: str = "") -> None:
-        for part in drawing.wrapped(visible(text), width):
-            drawing.show(screen, Text(part, style))
-
+    width, tell = drawing.width_of(screen), partial(drawing.tell, screen)
     tell(_heading(chain), "bold")
     shortened = False
     for number, step in enumerate(chain.steps, start=1):

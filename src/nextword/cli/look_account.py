@@ -1,4 +1,4 @@
-"""`nextword look --account` and `--narrate`: where a prediction comes from."""
+"""`nextword look --account`, `--narrate` and `--html`: where a prediction comes from."""
 
 import difflib
 from collections.abc import Callable, Sequence
@@ -10,7 +10,6 @@ import click
 from nextword.cli import drawing
 from nextword.cli.common import plain
 from nextword.errors import ConfigError
-from nextword.learn.readable import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,18 +43,35 @@ def check_options(
         raise ConfigError("--full is for the numbers of a position; leave it out")
 
 
-def account_of(
-    trace: "Trace", tokenizer: "Tokenizer", position: int, *, against: str | None
-) -> "Account":
-    """The account of the most likely word, perhaps against another.
+def told(
+    trace: "Trace",
+    tokenizer: "Tokenizer",
+    position: int,
+    *,
+    account: bool,
+    against: str | None,
+    narrate: bool,
+) -> View:
+    """Where the prediction at a position comes from, in sentences, as an account, or both.
+
+    Args:
+        trace: of the text.
+        tokenizer: of the model.
+        position: from 0, or from the end when below 0.
+        account: whether that of the most likely word is shown.
+        against: the word that the account is against; None: none.
+        narrate: whether the sentences are.
 
     Raises:
         ConfigError: no such position, or no such word.
     """
+    narration = trace.narrate(position) if narrate else None
+    if not account:
+        return view(narration, None)
     other = None
     if against is not None:
         other = token_named(tokenizer, against, trace.logits([position])[0])
-    return trace.account(position, against=other)
+    return view(narration, trace.account(position, against=other))
 
 
 def token_named(tokenizer: "Tokenizer", word: str, logits: "Tensor") -> int:
@@ -105,7 +121,7 @@ def view(narration: "Narration | None", account: "Account | None") -> View:
         if narration is not None:
             show_narration(screen, narration)
         if narration is not None and account is not None:
-            _tell(screen, "")
+            drawing.tell(screen, "")
         if account is not None:
             show_account(screen, account)
 
@@ -139,14 +155,14 @@ def show_account(screen: "Console", account: "Account") -> None:
     if account.against is not None:
         what += f" against “{drawing.token_text(account.against)}”"
     heading = f"Position {account.position}, “{token}” · {what}: {drawing.number(account.logit)}"
-    _tell(screen, heading, "bold")
-    _tell(screen, DIRECT_ONLY)
+    drawing.tell(screen, heading, "bold")
+    drawing.tell(screen, DIRECT_ONLY)
     parts = account.contributions(SHOWN)
     rows = [(part.label, part.amount) for part in parts]
     rows += _others(account.total, parts, account.n_contributions, "the other {}")
     _bars(screen, [*rows, ("sum = logit", account.total)])
-    _tell(screen, "")
-    _tell(screen, "By word, all heads together:", "bold")
+    drawing.tell(screen, "")
+    drawing.tell(screen, "By word, all heads together:", "bold")
     *words, rest = account.by_word()
     words = words[: account.position + 1]  # later ones are not seen
     largest = sorted(words, key=lambda part: -abs(part.amount))[:SHOWN]
@@ -169,14 +185,7 @@ def _others(
 def show_narration(screen: "Console", narration: "Narration") -> None:
     """Print the sentences, each in a line of its own."""
     for sentence in narration.sentences:
-        _tell(screen, sentence.text)
-
-
-def _tell(screen: "Console", text: str, style: str = "") -> None:
-    from rich.text import Text
-
-    for part in drawing.wrapped(visible(text), drawing.width_of(screen)):
-        drawing.show(screen, Text(part, style))
+        drawing.tell(screen, sentence.text)
 
 
 def _bars(screen: "Console", rows: Sequence[tuple[str, float]]) -> None:

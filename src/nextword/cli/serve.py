@@ -33,7 +33,7 @@ PORT = 8321
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True,
               help="0: any free one.")  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True,
-              help="Address to listen on. Any but this machine's own lets others in.")  # fmt: skip
+              help="Address to listen on. Any but a loopback one lets others in.")  # fmt: skip
 @click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
 @click.option("--threads", type=click.IntRange(1), help="For matrix products.  [default: all]")
 def serve(folder: Path, port: int, host: str, open_page: bool, threads: int | None) -> None:
@@ -130,7 +130,7 @@ def _address(listener: socket.socket) -> str:
 
 
 def _warning(host: str) -> str:
-    """What it means to listen on other addresses than this machine's own."""
+    """What it means to listen on an address that other machines reach."""
     return (
         f"--host {host} lets everybody who can reach this machine over a network see the model and "
         "use it, unencrypted and without a password; leave --host out to keep it to yourself"

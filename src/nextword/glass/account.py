@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nextword.errors import ConfigError, LossError
 from nextword.glass.contributions import (
@@ -23,7 +23,7 @@ from nextword.glass.contributions import (
     quoted,
 )
 from nextword.glass.directions import Directions, carried_by_heads, make_directions, of_bias
-from nextword.glass.points import check_place
+from nextword.glass.points import check_place, norm_after
 from nextword.glass.verdicts import NOT_FINITE, most_likely
 
 if TYPE_CHECKING:
@@ -188,9 +188,7 @@ def make_account(
     heads = torch.stack(carried).cpu() if carried else empty  # [L, H, S]
     fixed = [*_entry(trace, position, directions), *_layers(trace, directions)]
     fixed += _exit(trace, directions, token, against)
-    total = heads.sum().item() + _sum(fixed)
     fixed += _soft_cap(trace, position, token, against, logit)
-    total += _sum([part for part in fixed if part.kind == "soft_cap"])
     return Account(
         position=position,
         token_id=token,
@@ -198,7 +196,7 @@ def make_account(
         against_id=against,
         against=None if against is None else trace.name(against),
         logit=logit,
-        total=total,
+        total=heads.sum().item() + _sum(fixed),
         fixed=tuple(fixed),
         heads=heads.float(),
         tokens=trace.tokens,
@@ -229,35 +227,40 @@ def _entry(trace: "Trace", position: int, directions: Directions) -> Iterator[Co
 
 def _layers(trace: "Trace", directions: Directions) -> Iterator[Contribution]:
     """What the layers add beside their heads."""
-    after = trace.config.norm != "none" and trace.config.norm_placement == "after"
+    after = norm_after(trace.config)
     for layer, found in enumerate(directions.layers):
         block, name = trace.block(layer), f"blocks.{layer}."
-        amount = of_bias(block.attention.output, found.attention)
-        if amount is not None:
-            label = f"bias of the output of layer {layer}"
-            yield group(f"{name}attention.output.bias", label, "bias", amount, layer=layer)
-        amount = of_bias(block.attention_norm, found.after_attention) if after else None
-        if amount is not None:
-            label = f"bias of the norm after attention in layer {layer}"
-            yield group(f"{name}attention_norm.bias", label, "bias", amount, layer=layer)
+        output, label = block.attention.output, f"bias of the output of layer {layer}"
+        yield from _bias(f"{name}attention.output", label, output, found.attention, layer=layer)
+        if after:
+            label, u = f"bias of the norm after attention in layer {layer}", found.after_attention
+            yield from _bias(f"{name}attention_norm", label, block.attention_norm, u, layer=layer)
         if block.feed_forward is None:
             continue
-        output = found.rows["feed_forward.output"].double()
-        amount, label = (found.feed_forward @ output).item(), f"feed-forward of layer {layer}"
+        amount = (found.feed_forward @ found.rows["feed_forward.output"].double()).item()
+        label = f"feed-forward of layer {layer}"
         yield group(f"{name}feed_forward", label, "feed_forward", amount, layer=layer)
-        amount = of_bias(block.feed_forward_norm, found.after_feed_forward) if after else None
-        if amount is not None:
+        if after:
+            norm, u = block.feed_forward_norm, found.after_feed_forward
             label = f"bias of the norm after the feed-forward in layer {layer}"
-            yield group(f"{name}feed_forward_norm.bias", label, "bias", amount, layer=layer)
+            yield from _bias(f"{name}feed_forward_norm", label, norm, u, layer=layer)
+
+
+def _bias(
+    name: str, label: str, module: nn.Module | None, u: Tensor, *, layer: int | None = None
+) -> Iterator[Contribution]:
+    """The bias of a layer or norm, where it has one."""
+    amount = of_bias(module, u)
+    if amount is not None:
+        yield group(f"{name}.bias", label, "bias", amount, layer=layer)
 
 
 def _exit(
     trace: "Trace", directions: Directions, token: int, against: int | None
 ) -> Iterator[Contribution]:
     """The biases after the last block."""
-    amount = of_bias(trace.decoder.final_norm, directions.exit)
-    if amount is not None:
-        yield group("final_norm.bias", "bias of the final norm", "bias", amount)
+    norm = trace.decoder.final_norm
+    yield from _bias("final_norm", "bias of the final norm", norm, directions.exit)
     bias = trace.decoder.unembedding.bias
     if bias is not None:
         amount = bias[token].item() - (0.0 if against is None else bias[against].item())
@@ -270,14 +273,15 @@ def _soft_cap(
     """What the soft cap over the logits takes off."""
     if trace.config.logit_soft_cap is None:
         return
-    row = uncapped(trace, position)
-    before = row[token].item() - (0.0 if against is None else row[against].item())
+    before = uncapped(trace, position, token)
+    if against is not None:
+        before -= uncapped(trace, position, against)
     yield group("logit_soft_cap", "soft cap of the logits", "soft_cap", logit - before)
 
 
-def uncapped(trace: "Trace", position: int) -> Tensor:
-    """The logits before the soft cap, [V] float64."""
+def uncapped(trace: "Trace", position: int, token: int) -> float:
+    """A logit before the soft cap, worked out in float64."""
     layer = trace.decoder.unembedding
     x = trace.row("final_norm", position) if trace.config.final_norm else trace.basis.last[position]
-    row = layer.weight.detach().double() @ x.double()
-    return row if layer.bias is None else row + layer.bias.detach().double()
+    logit = (layer.weight[token].double() @ x.double()).item()
+    return logit if layer.bias is None else logit + layer.bias[token].item()

@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from nextword.config import ModelConfig
-from nextword.errors import ConfigError, DataError, LossError
+from nextword.errors import DataError, LossError
 from nextword.glass.chain_head import View
 from nextword.glass.chain_parts import (
     Line,
     Step,
+    activation,
+    capped,
     layers,
     norm_step,
     products,
@@ -24,7 +26,7 @@ from nextword.glass.chain_parts import (
     vector_line,
 )
 from nextword.glass.edits import Changes
-from nextword.glass.points import check_place, points_of, split_name
+from nextword.glass.points import check_place, check_top, points_of, split_name
 from nextword.glass.recording import record
 from nextword.glass.verdicts import NOT_FINITE, TOP, most_likely
 from nextword.model.decoder import Block, Decoder
@@ -88,22 +90,20 @@ def explain(
     position = _chosen("position", position, len(token_ids))
     layer = _chosen("layer", layer, config.n_layers)
     head = _chosen("head", head, config.n_heads)
-    if top < 1:
-        raise ConfigError(f"top is {top}; it must be at least 1")
+    check_top(top)
     ids = torch.tensor(token_ids, device=decoder.device)
     keep = _needed(config, layer, everything=bool(changes))
     trace = record(decoder, ids, keep=keep, name=name, changes=changes)
     view = View(decoder, trace, trace.tokens, position, layer, head)
-    sharing = config.n_heads // config.kv_heads
-    first = head - head % sharing
+    first = head - head % trace.sharing
     blocks = config.n_layers > 0
     return Chain(
         token=trace.tokens[position],
         position=position,
         layer=layer if blocks else None,
         head=head if blocks else None,
-        key_value_head=head // sharing if blocks else None,
-        shared_by=tuple(range(first, first + sharing)) if blocks else (),
+        key_value_head=head // trace.sharing if blocks else None,
+        shared_by=tuple(range(first, first + trace.sharing)) if blocks else (),
         n_layers=config.n_layers,
         n_heads=config.n_heads,
         steps=(*_entry(view), *_layer_steps(view), *_exit(view, name, top)),
@@ -194,7 +194,7 @@ def _feed_forward(view: View, block: Block) -> Iterator[Step]:
         yield _norm(view, "feed_forward_norm", block.feed_forward_norm, residual)
         x = "normed"
     hidden, output = view.at("feed_forward.hidden"), view.at("feed_forward.output")
-    kind = {"swiglu": "silu", "geglu": "gelu"}.get(config.feed_forward, config.feed_forward)
+    kind = activation(config)
     lines = [vector_line("up", view.at("feed_forward.up")), vector_line("hidden", hidden)]
     formula = f"hidden = {kind}(up × {x}); output = down × hidden"
     if config.gated:
@@ -264,7 +264,7 @@ def _logits(
     formula = f"logit(word) = weights(word) · {x_name}(i)"
     formula += "" if layer.bias is None else " + bias(word)"
     if cap is not None:
-        formula = f"{formula.replace('= ', f'= {cap:g} × tanh((')}) / {cap:g})"
+        formula = capped(formula, cap)
     return step("logits", "Logits", sentence, formula, lines, columns=("logit",))
 
 

@@ -131,5 +131,15 @@ def layers(first: int, stop: int) -> str:
     return f"layer {first}" if stop == first + 1 else f"layers {first} to {stop - 1}"
 
 
+def activation(config: ModelConfig) -> str:
+    """What formulas call the function that switches the hidden units."""
+    return {"swiglu": "silu", "geglu": "gelu"}.get(config.feed_forward, config.feed_forward)
+
+
+def capped(formula: str, cap: float) -> str:
+    """A formula with a soft cap over its right side."""
+    return formula.replace("= ", f"= {cap:g} × tanh((") + f") / {cap:g})"
+
+
 def quoted(token: str) -> str:
     return f"“{token}”"

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from nextword.errors import ConfigError
+from nextword.glass.points import check_top
 
 Kind = Literal["embedding", "position", "head", "feed_forward", "bias", "soft_cap"]
 KINDS: dict[Kind, str] = {
@@ -89,8 +89,8 @@ def largest(parts: Sequence[Contribution], top: int | None) -> list[Contribution
     Raises:
         ConfigError: top below 1.
     """
-    if top is not None and top < 1:
-        raise ConfigError(f"top is {top}; it must be at least 1")
+    if top is not None:
+        check_top(top)
     return sorted(parts, key=lambda part: -abs(part.amount))[:top]
 
 

@@ -8,10 +8,10 @@ direction u whose dot product with what is added there is what that adds to the 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
 from nextword.config import ModelConfig
+from nextword.glass.points import norm_after
 
 if TYPE_CHECKING:
     from nextword.glass.trace import Trace
@@ -55,7 +55,7 @@ def make_directions(trace: "Trace", position: int, exit: Tensor) -> Directions:
     config, u = trace.config, exit
     if config.final_norm:
         u = through_norm(trace.decoder.final_norm, trace.basis.last[position], u, config)
-    after = config.norm != "none" and config.norm_placement == "after"
+    after = norm_after(config)
     layers: list[LayerDirections] = []
     for number in reversed(range(config.n_layers)):
         block, rows = trace.block(number), trace.rows(number, position)
@@ -99,7 +99,6 @@ def of_bias(layer: nn.Module | None, u: Tensor) -> float | None:
     return (u @ bias.detach().double()).item() if isinstance(bias, Tensor) else None
 
 
-@torch.no_grad()
 def carried_by_heads(
     trace: "Trace", layer: int, directions: LayerDirections
 ) -> Tensor:  # [H, S] float64
@@ -108,8 +107,7 @@ def carried_by_heads(
     output, u = trace.block(layer).attention.output, directions.attention
     back = u if output is None else output.weight.double().T @ u  # [H·D]
     back = back.view(config.n_heads, config.head_width)  # [H, D]
-    sharing = config.n_heads // config.kv_heads
-    back = back.view(config.kv_heads, sharing, -1)  # [K, H/K, D]
+    back = back.view(config.kv_heads, trace.sharing, -1)  # [K, H/K, D]
     values = back @ basis.value.double().transpose(1, 2)  # [K, H/K, S]
     weights = directions.rows["attention.attention_weights"].double()  # [H, S]
     return weights * values.reshape(config.n_heads, -1)

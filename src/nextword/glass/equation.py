@@ -8,6 +8,7 @@ import torch
 
 from nextword.errors import ConfigError, unknown
 from nextword.glass.account import uncapped
+from nextword.glass.chain_parts import capped
 from nextword.glass.equation_block import Place, block_equation
 from nextword.glass.equation_parts import (
     Equation,
@@ -124,10 +125,9 @@ def _logit(trace: "Trace", position: int, token: int) -> Parts:
     parts = times_matrix(formula, layer, token, x, what)
     if config.logit_soft_cap is None:
         return parts
-    cap, before = config.logit_soft_cap, uncapped(trace, position)[token].item()
+    cap, before = config.logit_soft_cap, uncapped(trace, position, token)
     steps = (
         EquationStep(label="before the soft cap", value=before),
         EquationStep(label="soft cap", value=cap),
     )
-    formula = parts.formula.replace("= ", f"= {cap:g} × tanh((") + f") / {cap:g})"
-    return replace(parts, formula=formula, steps=steps)
+    return replace(parts, formula=capped(parts.formula, cap), steps=steps)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from nextword.config import ModelConfig
+from nextword.glass.chain_parts import activation, capped, quoted
 from nextword.glass.equation_parts import (
     EquationStep,
     Parts,
@@ -17,6 +18,7 @@ from nextword.glass.equation_parts import (
     summed,
     times_matrix,
 )
+from nextword.glass.points import norm_after
 from nextword.model.decoder import Block
 from nextword.model.feed_forward import ACTIVATIONS
 from nextword.model.position import rotary_rates
@@ -48,12 +50,12 @@ class Place:
     @property
     def shared(self) -> int:
         """The key/value head that `head` uses."""
-        return self.head // (self.config.n_heads // self.config.kv_heads)
+        return self.head // self.trace.sharing
 
     @property
     def after(self) -> bool:
         """Whether norms come after the sublayers."""
-        return self.config.norm != "none" and self.config.norm_placement == "after"
+        return norm_after(self.config)
 
     @property
     def entering(self) -> tuple[str, Tensor]:
@@ -136,16 +138,15 @@ def _scaled(place: Place) -> Parts:
     config = place.config
     score = place.rows["attention.scores"][place.head, place.last]
     pairs: list[tuple[str, float | Tensor]] = [("score", score)]
-    formula = "score"
+    formula = "scaled(i, j) = score"
     if config.scaled_scores:
-        formula = f"score / √{config.head_width}"
+        formula += f" / √{config.head_width}"
         pairs.append((f"√{config.head_width}", math.sqrt(config.head_width)))
         pairs.append(("scaled", score * config.score_scale))
     if config.attention_soft_cap is not None:
-        cap = config.attention_soft_cap
-        formula = f"{cap:g} × tanh(({formula}) / {cap:g})"
-        pairs.append(("soft cap", cap))
-    return by_steps(f"scaled(i, j) = {formula}", *pairs)
+        formula = capped(formula, config.attention_soft_cap)
+        pairs.append(("soft cap", config.attention_soft_cap))
+    return by_steps(formula, *pairs)
 
 
 def _masked(place: Place) -> Parts:
@@ -176,7 +177,7 @@ def _context(place: Place) -> Parts:
     weights = place.rows["attention.attention_weights"][place.head, :seen]
     values = place.trace.basis.layers[place.layer].value[place.shared, :seen, place.last]
     formula = "context(i) = Σ weight(i, j) × value(j)"
-    return summed(formula, lambda j: f"“{place.trace.tokens[j]}” ({j})", weights, values)
+    return summed(formula, lambda j: f"{quoted(place.trace.tokens[j])} ({j})", weights, values)
 
 
 def _output(place: Place) -> Parts:
@@ -251,13 +252,12 @@ def _up(place: Place) -> Parts:
 
 
 def _hidden(place: Place) -> Parts:
-    name = place.config.feed_forward
-    kind = {"swiglu": "silu", "geglu": "gelu"}.get(name, name)
+    kind = activation(place.config)
     up = place.rows["feed_forward.up"][place.last]
     if not place.config.gated:
         return by_steps(f"hidden(i) = {kind}(up(i))", ("up", up))
     gate = place.rows["feed_forward.gate"][place.last]
-    opened = ACTIVATIONS[name](gate)
+    opened = ACTIVATIONS[place.config.feed_forward](gate)
     formula = f"hidden(i) = {kind}(gate(i)) · up(i)"
     steps = [EquationStep(label="gate", value=gate.item())]
     return summed(formula, lambda _: f"{kind}(gate) × up", opened[None], up[None], steps=steps)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nextword.errors import ConfigError, LossError
-from nextword.glass.points import check_place
+from nextword.glass.points import check_place, check_top
 from nextword.glass.reference import read_off, softmax
 from nextword.glass.verdicts import NOT_FINITE, Guess, most_likely
 
@@ -58,8 +58,7 @@ def make_lens(trace: "Trace", positions: Sequence[int] | None = None, *, top: in
         ConfigError: no such position, more than 32 of them, or top below 1.
         LossError: the numbers are not finite.
     """
-    if top < 1:
-        raise ConfigError(f"top is {top}; it must be at least 1")
+    check_top(top)
     places = [
         check_place("position", place, len(trace.token_ids))
         for place in ([-1] if positions is None else positions)

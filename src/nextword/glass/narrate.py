@@ -130,18 +130,19 @@ def _pushes(account: Account) -> Iterator[Sentence]:
     token, rival = quoted(account.token), quoted(account.against or "")
     up = _numbers([part for part in words if part.amount >= LEAST])
     if up:
-        (first, number), *more = up
-        text = f"Through its heads, {first} pushed {token} up by {number.shown}"
-        text += "".join(f" and {word} by {other.shown}" for word, other in more)
-        numbers = tuple(number for _, number in up)
-        yield Sentence(text=f"{text} against {rival}.", numbers=numbers)
+        yield _pushed(up, f"Through its heads, {up[0][0]} pushed {token} up", rival)
     down = _numbers([part for part in words if part.amount <= -LEAST])
     if down:
-        (first, number), *more = down
-        text = f"{first} pushed {'it' if up else token} down by {number.shown}"
-        text += "".join(f" and {word} by {other.shown}" for word, other in more)
-        numbers = tuple(number for _, number in down)
-        yield Sentence(text=f"{text} against {rival}.", numbers=numbers)
+        yield _pushed(down, f"{down[0][0]} pushed {'it' if up else token} down", rival)
+
+
+def _pushed(found: Sequence[tuple[str, Number]], text: str, rival: str) -> Sentence:
+    """What the words of `found` pushed the same way; `text` begins it, with the first of them."""
+    (_, number), *more = found
+    text += f" by {number.shown}"
+    text += "".join(f" and {word} by {other.shown}" for word, other in more)
+    numbers = tuple(number for _, number in found)
+    return Sentence(text=f"{text} against {rival}.", numbers=numbers)
 
 
 def _numbers(parts: Sequence[Contribution]) -> list[tuple[str, Number]]:

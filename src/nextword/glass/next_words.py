@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nextword.errors import ConfigError, LossError
+from nextword.errors import LossError
 from nextword.glass.account import token_of
-from nextword.glass.points import check_place
+from nextword.glass.points import check_place, check_top
 from nextword.glass.verdicts import NOT_FINITE, most_likely, rank_of
 
 if TYPE_CHECKING:
@@ -68,8 +68,7 @@ def make_next_words(
         ConfigError: no such position or token, or top below 1.
         LossError: the logits are not finite.
     """
-    if top < 1:
-        raise ConfigError(f"top is {top}; it must be at least 1")
+    check_top(top)
     position = check_place("position", position, len(trace.token_ids))
     row = trace.logits([position])[0]  # [V]
     if not row.isfinite().all():

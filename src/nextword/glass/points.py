@@ -63,7 +63,8 @@ def _norm_before(config: ModelConfig) -> bool:
     return config.norm != "none" and config.norm_placement == "before"
 
 
-def _norm_after(config: ModelConfig) -> bool:
+def norm_after(config: ModelConfig) -> bool:
+    """Whether norms come after the sublayers."""
     return config.norm != "none" and config.norm_placement == "after"
 
 
@@ -76,7 +77,7 @@ def _feed_forward_norm_before(config: ModelConfig) -> bool:
 
 
 def _feed_forward_norm_after(config: ModelConfig) -> bool:
-    return _feed_forward(config) and _norm_after(config)
+    return _feed_forward(config) and norm_after(config)
 
 
 def _scaled(config: ModelConfig) -> bool:
@@ -111,7 +112,7 @@ BLOCK: tuple[Point, ...] = (
     ),
     Point("attention.context", "H T D", "the weighted sum of the values"),
     Point("attention.output", "T M", "what attention adds to the residual"),
-    Point("attention_norm", "T M", "residual and attention, at a standard length", _norm_after),
+    Point("attention_norm", "T M", "residual and attention, at a standard length", norm_after),
     Point("residual_mid", "T M", "the residual with attention added"),
     Point("feed_forward_norm", "T M", "that, at a standard length", _feed_forward_norm_before),
     Point("feed_forward.gate", "T F", "how far each hidden unit opens", lambda c: c.gated),
@@ -199,6 +200,16 @@ def check_place(what: str, number: int, count: int) -> int:
         )
         raise ConfigError(f"{what} is {number}; {have}")
     return number % count
+
+
+def check_top(top: int) -> None:
+    """Refuse to name less than one.
+
+    Raises:
+        ConfigError: top below 1.
+    """
+    if top < 1:
+        raise ConfigError(f"top is {top}; it must be at least 1")
 
 
 def split_name(name: str) -> tuple[int, str]:

@@ -22,7 +22,7 @@ from nextword.glass.lens import Lens, make_lens
 from nextword.glass.narrate import Narration, narrate
 from nextword.glass.next_words import NextWords, make_next_words
 from nextword.glass.overview import Overview, make_overview
-from nextword.glass.points import EXIT, check_place, matching_names, points_of, split_name
+from nextword.glass.points import ENTRY, EXIT, check_place, matching_names, points_of, split_name
 from nextword.glass.reference import read_off, softmax, word_vectors
 from nextword.glass.rows import MAPS, Basis, block_rows, kept, look_back_of, whole_value
 from nextword.glass.stamp import stamp_of
@@ -31,7 +31,7 @@ from nextword.model.decoder import Block, Decoder
 
 WHOLE_BYTES = 256 * 2**20  # of a value worked out as a whole
 _EXIT = tuple(point.name for point in EXIT)
-_ENTRY = ("token_embedding", "position", "residual")
+_ENTRY = tuple(point.name for point in ENTRY)
 UNDER_AN_EDIT = (
     "this trace was made under an edit; only what it keeps, its verdicts and the chain can be "
     "seen: name what you need in keep, or trace the text outside of the edit"
@@ -108,8 +108,8 @@ class Trace:
                 those that are kept, or where none is, all of the model's.
 
         Raises:
-            ConfigError: the model has no such point (the message has the nearest), or the value
-                is too large to be worked out as a whole.
+            ConfigError: the model has no such point (the message has the nearest); or the value is
+                not kept, and too large to be worked out as a whole, or no longer can be (`basis`).
         """
         if name in self.values:
             return self.values[name]
@@ -166,7 +166,8 @@ class Trace:
                 that this head uses.
 
         Raises:
-            ConfigError: there is no such point, position or head.
+            ConfigError: there is no such point, position or head; or the value is not kept and can
+                no longer be worked out (`basis`).
         """
         if name not in self._points:
             raise ConfigError(unknown("point", name, self._points))

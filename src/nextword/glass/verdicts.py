@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, overload
 
 from torch import Tensor
 
-from nextword.errors import ConfigError, LossError
+from nextword.errors import LossError
+from nextword.glass.points import check_top
 
 if TYPE_CHECKING:
     from nextword.glass.trace import Trace
@@ -141,8 +142,7 @@ def _judged(
     parts: Iterable[Tensor], token_ids: Sequence[int], name: Callable[[int], str], top: int
 ) -> Verdicts:
     """The verdicts, from logits [t, V] part by part."""
-    if top < 1:
-        raise ConfigError(f"top is {top}; it must be at least 1")
+    check_top(top)
     items: list[Verdict] = []
     for part in parts:
         rows = part.float().log_softmax(dim=-1).cpu()  # [t, V]

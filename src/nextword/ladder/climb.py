@@ -5,11 +5,8 @@ faster for all rungs alike. What is finished is kept in OUT/training/results; a 
 killed goes on with what is left.
 """
 
-import contextlib
 import dataclasses
-import platform
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +14,6 @@ from typing import Any
 
 import torch
 
-import nextword
 from nextword.config import config_from
 from nextword.errors import ConfigError, NextwordError, StoppedError
 from nextword.files import read_json, write_json
@@ -27,14 +23,11 @@ from nextword.ladder.rung import Rung
 from nextword.ladder.rungs import choose
 from nextword.ladder.trial import Trials, Watcher, comparable
 from nextword.learn.data import Prepared, find_tokenizer, prepare_data
+from nextword.learn.report import versions
 from nextword.learn.run import Run
 from nextword.learn.stop import stoppable
-from nextword.machine import (
-    cores,
-    features,
-    has_fast_bfloat16,
-    processor_name,
-)
+from nextword.learn.threads import limited_threads
+from nextword.machine import cores, features, has_fast_bfloat16, processor_name
 from nextword.text.corpus import Corpus, open_corpus
 from nextword.text.tokenizer import Tokenizer
 
@@ -51,10 +44,10 @@ def climb(request: LadderRequest, *, watcher: Watcher, fresh: bool = False) -> L
         StoppedError: Ctrl-C or SIGTERM; everything is kept and the same command goes on.
         NextwordError: see `nextword.errors`.
     """
-    with stoppable(request.out), _threads():
+    with stoppable(request.out), limited_threads():
         corpus = open_corpus(request.data, skip_bad=request.skip_bad, warn=watcher.note)
         settings = {"request": request.settings(), "data": corpus.fingerprint()}
-        settings["versions"] = _versions()
+        settings["versions"] = versions()
         with Run.open(request.out, settings, fresh=fresh, warn=watcher.note):
             folder = request.out / "training"
             if fresh:
@@ -176,7 +169,7 @@ class _Climber:
             seeds=request.seeds,
             prompt=tokenizer.decode(self.trials.prompt),
             machine=_machine(self.trials.device),
-            versions=_versions(),
+            versions=versions(),
             left_out=self.left_out,
             climbs=tuple(climbs),
         )
@@ -194,23 +187,3 @@ def _machine(device: torch.device) -> dict[str, Any]:
     if device.type == "cuda":
         facts["gpu"] = torch.cuda.get_device_name(device)
     return facts
-
-
-def _versions() -> dict[str, str]:
-    """What computes, to the version."""
-    return {
-        "nextword": nextword.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-
-
-@contextlib.contextmanager
-def _threads() -> Iterator[None]:
-    """No more threads than there are cores, while it climbs: others would only wait."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(min(before, cores()))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

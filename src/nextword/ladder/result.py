@@ -9,7 +9,6 @@ twenty times either way.
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import fmean
 from typing import Any, Literal
 
@@ -184,5 +183,5 @@ class Ladder:
 
 def largest_gain(steps: Sequence[Step]) -> Step | None:
     """The rung that lowered the loss most, of those that are better than the one before."""
-    better = [step for _, step in pairwise(steps) if step.verdict == "better" and step.change]
-    return min(better, key=lambda step: step.change or 0.0, default=None)
+    gains = [step for step in steps if step.verdict == "better" and (step.change or 0.0) < 0]
+    return min(gains, key=lambda step: step.change or 0.0, default=None)

@@ -7,7 +7,7 @@ from typing import Any
 
 from nextword.folder.markdown import enumerated
 from nextword.ladder.result import Ladder, Step, largest_gain
-from nextword.ladder.rungs import RATES
+from nextword.ladder.rungs import RATES, RUNGS
 from nextword.learn.readable import visible
 
 TITLE = "The ladder: from the article to today"
@@ -246,10 +246,13 @@ def signed(value: float) -> str:
 
 def command(ladder: Ladder) -> str:
     """The command that climbs this ladder again; DATA stands for the data."""
+    asked = {*ladder.left_out, *(climb.rung for climb in ladder.climbs)}
+    keys = [rung.key for rung in RUNGS if rung.key in asked]
+    only = "" if len(keys) == len(RUNGS) else f" --rungs {','.join(keys)}"
     return (
         f"nextword ladder DATA --out FOLDER --seconds {ladder.seconds:g} --seeds {ladder.seeds} "
         f"--width {ladder.width} --layers {ladder.layers} --heads {ladder.heads} "
-        f"--context {ladder.context} --batch {ladder.batch} --tokenizer {ladder.tokenizer}"
+        f"--context {ladder.context} --batch {ladder.batch} --tokenizer {ladder.tokenizer}{only}"
     )
 
 

@@ -67,6 +67,18 @@ class Row:
     because: Callable[[Numbers], str]
 
 
+def _gap(numbers: Numbers) -> str:
+    side = "above" if numbers.gap >= 0 else "below"
+    return f"the held-out loss is {abs(numbers.gap):.1%} {side} the training loss"
+
+
+def _copies(numbers: Numbers) -> str:
+    return (
+        f"{numbers.copied:.0%} of its outputs stand word for word in the training text, of real "
+        f"text {numbers.usual:.0%}"
+    )
+
+
 TABLE = (
     Row(
         "nothing was held out",
@@ -105,13 +117,13 @@ TABLE = (
         "the gap is wide",
         "more data",
         lambda n: n.wide,
-        lambda n: _gap(n),
+        _gap,
     ),
     Row(
         "it copies",
         "more data",
         lambda n: n.copies,
-        lambda n: _copies(n),
+        _copies,
     ),
     Row(
         "fewer than 90 % of the replies end by themselves",
@@ -135,7 +147,7 @@ TABLE = (
         "none of these",
         "nothing to mend",
         lambda n: True,
-        lambda n: _gap(n),
+        _gap,
     ),
 )
 
@@ -144,15 +156,3 @@ def advise(numbers: Numbers) -> str:
     """The advice and its grounds, in one line without a full stop."""
     row = next(row for row in TABLE if row.holds(numbers))
     return f"{row.advice}: {row.because(numbers)}"
-
-
-def _gap(numbers: Numbers) -> str:
-    side = "above" if numbers.gap >= 0 else "below"
-    return f"the held-out loss is {abs(numbers.gap):.1%} {side} the training loss"
-
-
-def _copies(numbers: Numbers) -> str:
-    return (
-        f"{numbers.copied:.0%} of its outputs stand word for word in the training text, of real "
-        f"text {numbers.usual:.0%}"
-    )

@@ -40,7 +40,8 @@ def judge_run(data: Prepared, trainer: Trainer) -> Trained:
 def training_loss(data: Prepared, trainer: Trainer, held_out: Scores) -> float:
     """The loss on as many tokens of the training text as were held out, measured as those were.
 
-    Nats per token, of the first samples of the first epoch, without dropout and without talks.
+    Nats per token, of the first samples of the first epoch, without dropout and without talks; of
+    about MOST_TRAINING tokens where more were held out.
     """
     samples = data.samples(seed=trainer.training.seed, learn=trainer.training.learn)
     carrying = samples.context_length * loss_share(samples)  # tokens of a sample

@@ -85,7 +85,8 @@ def make_plan(request: TrainRequest, data: Prepared, *, started: float) -> Plan:
     training = _settings(request, batch, steps)
     model = model_at(request, data, depth_of(request))
     training, reason = settle(training, seconds=_expected_seconds(model, data, training))
-    return Plan(model, training, None, () if reason is None else (reason,))
+    why = [f"{steps:,} steps"]
+    return Plan(model, training, None, tuple(why if reason is None else [*why, reason]))
 
 
 def _timed(
@@ -136,7 +137,7 @@ def _expected_seconds(model: ModelConfig, data: Prepared, training: TrainingConf
     return training.steps * training.batch_size * data.context / speed
 
 
-def default_batch(data: Prepared, tokens: int = BATCH_TOKENS) -> int:
+def default_batch(data: Prepared, tokens: int) -> int:
     """Sequences per step: about `tokens`, less for small data."""
     samples = data.samples(seed=0, learn="everything").n_samples(0)
     return max(1, min(tokens // data.context, samples // BATCHES_PER_EPOCH))

@@ -1,6 +1,7 @@
 """What a run says of itself: at its start, at its end, and in the model's folder."""
 
 import dataclasses
+import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +122,7 @@ def facts(
             f"{request.preset}: {model.n_layers} × {model.d_model}, {heads}, context "
             f"{model.context_length}, {decoder.n_parameters:,} parameters",
         ),
-        ("budget", "; ".join(plan.why) or f"{config.steps:,} steps"),
+        ("budget", "; ".join(plan.why)),
         (
             "batch",
             f"{config.batch_size} × {model.context_length} tokens, {config.optimizer}, "
@@ -135,6 +136,15 @@ def loss_share(samples: Samples) -> float:
     """The share of positions that carry loss, 0 … 1, in the first rows."""
     targets = samples.batch(0, min(samples.n_samples(0), ROWS_COUNTED))[1]
     return float((targets != NO_TARGET).mean())
+
+
+def versions() -> dict[str, str]:
+    """What computes, to the version."""
+    return {
+        "nextword": nextword.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
 
 
 def machine(decoder: Decoder) -> str:

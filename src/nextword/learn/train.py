@@ -3,18 +3,15 @@
 import contextlib
 import hashlib
 import json
-import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-import nextword
 from nextword.config import ReplyConfig
 from nextword.errors import FolderError, NextwordError, RunChangedError
 from nextword.files import read_json, write_json, write_whole
@@ -28,12 +25,13 @@ from nextword.learn.final import judge_run
 from nextword.learn.pace import Pace
 from nextword.learn.plan import MARGIN_SECONDS, RESERVE_SHARE, Plan, make_plan
 from nextword.learn.progress import Quiet, Reporter
-from nextword.learn.report import Trained, card_facts, curves, facts
+from nextword.learn.report import Trained, card_facts, curves, facts, versions
 from nextword.learn.request import TrainRequest
 from nextword.learn.run import Run
 from nextword.learn.stop import stoppable
+from nextword.learn.threads import limited_threads
 from nextword.learn.trainer import Trainer
-from nextword.machine import cores, matrix_peak, pick_device, pick_precision
+from nextword.machine import matrix_peak, pick_device, pick_precision
 from nextword.model.decoder import Decoder
 from nextword.reply.engine import generate
 from nextword.text.corpus import Corpus, open_corpus
@@ -66,7 +64,7 @@ def train(
     with (
         contextlib.closing(reporter),
         stoppable(request.out),
-        _threads(int(request.training.get("threads", 0))),
+        limited_threads(int(request.training.get("threads", 0))),
         kept_memory(),
     ):
         corpus = open_corpus(request.data, skip_bad=request.skip_bad, warn=reporter.note)
@@ -185,7 +183,7 @@ class _Training:
             pace=self._pace(plan),
             byte_lengths=np.array(data.tokenizer.byte_lengths()),
             peak=matrix_peak(device, decoder.compute_dtype),
-            settings=plan.as_json() | {"versions": _versions()},
+            settings=plan.as_json() | {"versions": versions()},
         )
         trainer.show_sample = self._speaker(data, decoder)
         return trainer
@@ -247,16 +245,7 @@ def _settings(request: TrainRequest, corpus: Corpus) -> dict[str, Any]:
             settings["tokenizer"] = Tokenizer.read(Path(request.tokenizer)).fingerprint
     if isinstance(request.held_out, str):
         settings["held_out"] = open_corpus([request.held_out]).fingerprint()
-    return {"request": settings, "data": corpus.fingerprint(), "versions": _versions()}
-
-
-def _versions() -> dict[str, str]:
-    """What computes, to the version."""
-    return {
-        "nextword": nextword.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
+    return {"request": settings, "data": corpus.fingerprint(), "versions": versions()}
 
 
 def _digest(settings: Mapping[str, Any]) -> str:
@@ -264,14 +253,3 @@ def _digest(settings: Mapping[str, Any]) -> str:
     what = {key: value for key, value in settings.items() if key != "versions"}
     text = json.dumps(plain(what, "settings"), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-@contextlib.contextmanager
-def _threads(wanted: int) -> Iterator[None]:
-    """As many threads as asked for, or as there are cores (or OMP_NUM_THREADS), for the run."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(wanted or min(before, cores()))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

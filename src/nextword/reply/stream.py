@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from nextword.config import ReplyConfig
 from nextword.model.decoder import Decoder
 from nextword.reply.engine import FinishReason, Step, generate
-from nextword.reply.sampling import seeded
 from nextword.reply.text import StopAt
 from nextword.text.tokenizer import Tokenizer
 
@@ -49,14 +48,7 @@ class ReplyStream:
     ) -> None:
         self._ids = ids
         self._tokenizer = tokenizer
-        self._source = generate(
-            decoder,
-            ids,
-            config,
-            end_ids=tokenizer.end_ids,
-            generator=seeded(config.seed),
-            top=top,
-        )
+        self._source = generate(decoder, ids, config, end_ids=tokenizer.end_ids, top=top)
         self._stop_at = StopAt(config.stop)
         self._steps: list[Step] = []
         self._result: Reply | None = None

@@ -166,20 +166,15 @@ class _Model:
     async def _run(self, request: Request, work: Callable[[], ResultT]) -> ResultT:
         """Work on the model, in a thread, when all who asked before have their answer.
 
-        The queue is here and not at the lock, so that a question whose asker has gone meanwhile,
-        as when the pointer moves on, is not worked out any more.
+        One thread at a time. A question whose asker has gone while it waited, as when the pointer
+        moves on, is not worked out any more; one that is being worked out keeps its turn.
         """
-
-        def locked() -> ResultT:
-            with self._traces.lock:
-                return work()
-
         async with self._turn:
             if await request.is_disconnected():
                 raise RequestError("nobody waits for this", status=HUNG_UP, code="hung_up")
             if request.app.state.stopping:
                 raise RequestError("the server was stopped", status=503, code="stopped")
-            return await run_in_threadpool(locked)
+            return await run_in_threadpool(work)
 
     def _check(self, body: Body) -> None:
         check_version(body, self._lm.version)

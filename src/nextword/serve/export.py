@@ -50,6 +50,7 @@ def write_html(
     Raises:
         ConfigError: the file holds something else; there is no such position, layer or head.
         ContextError, DataError: the sentence is too long, or empty.
+        RequestError: it has a token that is not in the vocabulary.
         RunError: the file cannot be written.
     """
     check_replaceable(path)

@@ -22,7 +22,7 @@ class Replying:
     """The events of one reply; each is worked out when it is asked for.
 
     Args:
-        lm: the model; hold its lock while an event is made, and while this is.
+        lm: the model; nothing else may run on it while an event is made, or while this is.
         body: what was asked.
 
     Raises:

@@ -1,6 +1,5 @@
-"""The traces of the sentences that were asked about last, and the one lock on the model."""
+"""The traces of the sentences that were asked about last."""
 
-import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 
@@ -14,21 +13,18 @@ MOST_TRACES = 16
 class Traces:
     """Traces by sentence and version of the weights; the ones not asked for go first.
 
-    Attributes:
-        lm: the model.
-        lock: held by whoever runs the model or reads a trace; nothing else keeps threads apart.
+    Nothing here keeps threads apart: whoever asks takes turns (`app.py`).
     """
 
     def __init__(self, lm: LanguageModel, *, most_bytes: int = MOST_BYTES) -> None:
-        self.lm = lm
-        self.lock = threading.Lock()
+        self._lm = lm
         self._most_bytes = most_bytes
         self._kept: OrderedDict[tuple[tuple[int, ...], str], Trace] = OrderedDict()
 
     def get(self, ids: Sequence[int]) -> Trace:
-        """The trace of a sentence, made if it is not there; hold the lock."""
-        key = (tuple(ids), self.lm.version)
-        trace = self._kept.pop(key, None) or self.lm.trace_ids(ids)
+        """The trace of a sentence, made if it is not there."""
+        key = (tuple(ids), self._lm.version)
+        trace = self._kept.pop(key, None) or self._lm.trace_ids(ids)
         self._kept[key] = trace
         while len(self._kept) > 1 and self._too_much():
             self._kept.popitem(last=False)

@@ -28,6 +28,15 @@ class Part:
         """How many documents the part holds, beginnings and ends of divided ones included."""
         return len(self.spans)
 
+    @property
+    def stretches(self) -> NDArray[np.int64]:
+        """The part as unbroken stretches of tokens, neighbouring documents joined: [n, 2]."""
+        spans = self.spans[self.spans[:, 0] < self.spans[:, 1]]
+        gap = spans[1:, 0] != spans[:-1, 1]
+        starts = spans[np.concatenate(([True], gap)), 0]
+        stops = spans[np.concatenate((gap, [True])), 1]
+        return np.stack([starts, stops], axis=1)
+
 
 def whole(shards: Shards) -> Part:
     """Everything."""

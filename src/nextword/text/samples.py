@@ -145,7 +145,9 @@ class Windows(Samples):
                 f"(context length {context_length} + 1). Give more text, or a shorter --context "
                 f"(at most {max(self.n_tokens - 1, 0)})"
             )
-        self._runs, self._shifts = _runs(part)
+        starts, stops = part.stretches.T
+        self._runs = np.cumsum(stops - starts) - (stops - starts)  # in the part as one stream
+        self._shifts = starts - self._runs  # from there to the shards
         self._steps = np.arange(context_length + 1)
 
     def offset(self, epoch: int) -> int:
@@ -177,15 +179,6 @@ class Windows(Samples):
 
     def _run_of(self, at: NDArray[np.int64]) -> NDArray[np.intp]:
         return np.searchsorted(self._runs, at, side="right") - 1
-
-
-def _runs(part: Part) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The part as one stream: where each unbroken run begins in it, and how far that is shifted."""
-    begins = np.ones(len(part.spans), np.bool_)
-    begins[1:] = part.spans[1:, 0] != part.spans[:-1, 1]
-    lengths = part.spans[:, 1] - part.spans[:, 0]
-    at = (np.cumsum(lengths) - lengths)[begins]
-    return at, part.spans[begins, 0] - at
 
 
 def _joined(parts: list[Batch]) -> Batch:

@@ -55,7 +55,7 @@ def find_verbatim(
         most: the most stretches to hash, once for each length among the pieces; at least a chunk.
         until: by `time.monotonic()`, when to take no further chunk.
     """
-    runs = _unbroken(part)
+    runs = part.stretches
     lengths = {len(piece) for piece in pieces}
     groups = [_Group(length, pieces, shards, runs) for length in sorted(lengths)]
     first, last = int(runs[0, 0]), int(runs[-1, 1])
@@ -121,15 +121,6 @@ class _Group:
             bool((self.shards.take(some[:, None] + steps) == tokens).all(axis=1).any())
             for some in np.split(at, range(COMPARED, len(at), COMPARED))
         )
-
-
-def _unbroken(part: Part) -> NDArray[np.int64]:
-    """The spans of a part, neighbours joined: [n, 2]."""
-    spans = part.spans[part.spans[:, 0] < part.spans[:, 1]]
-    gap = np.flatnonzero(spans[1:, 0] != spans[:-1, 1])
-    starts = spans[np.concatenate(([0], gap + 1)), 0]
-    stops = spans[np.concatenate((gap, [len(spans) - 1])), 1]
-    return np.stack([starts, stops], axis=1)
 
 
 def _hashes(ids: NDArray[np.uint64], length: int) -> NDArray[np.uint64]:

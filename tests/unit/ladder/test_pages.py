@@ -105,6 +105,16 @@ def test_one_seed_claims_nothing(made: Made) -> None:
     assert told.result[0].endswith("One seed cannot tell whether that is more than chance.")
 
 
+def test_the_command_names_the_rungs_unless_they_are_all(made: Made, ladder: Ladder) -> None:
+    assert telling.command(ladder) == (
+        "nextword ladder DATA --out FOLDER --seconds 2 --seeds 3 --width 6 --layers 5 --heads 3 "
+        "--context 11 --batch 13 --tokenizer characters "
+        "--rungs article,scaled,heads,projection,bfloat16"
+    )
+    every = made({rung.key: [2.0] for rung in RUNGS[:-1]})  # bfloat16 was asked for and left out
+    assert telling.command(every).endswith("--tokenizer characters")
+
+
 def test_the_picture_has_a_dot_for_each_seed(ladder: Ladder) -> None:
     svg = ET.fromstring(ladder_svg(ladder))
     dots = svg.findall(f"{SVG}circle")

@@ -59,6 +59,8 @@ def test_the_largest_gain_is_a_clear_one(made: Made) -> None:
     assert gain is not None
     assert gain.rung.key == "heads"
     assert largest_gain(ladder.steps()[:2]) is None
+    fewer_broke = made({"article": [2.0, None], "scaled": [2.5, 2.5]})  # better, but no gain
+    assert largest_gain(fewer_broke.steps()) is None
 
 
 def test_json_has_every_number(made: Made) -> None:

@@ -11,12 +11,15 @@ from tests.small_runs import write_text
 
 from nextword.config import ModelConfig
 from nextword.errors import ConfigError
+from nextword.learn import compiling
 from nextword.learn import plan as planning
 from nextword.learn.data import Prepared, find_tokenizer, prepare_data
 from nextword.learn.plan import (
+    BATCH_TOKENS,
     MARGIN_SECONDS,
     TOKENS_PER_WEIGHT,
     Plan,
+    batch_tokens_for,
     block_weights,
     default_batch,
     make_plan,
@@ -116,13 +119,42 @@ def test_batches_are_smaller_for_small_data_and_fit_their_parts(
     data: Prepared, tmp_path: Path
 ) -> None:
     n_samples = data.samples(seed=0, learn="everything").n_samples(0)
-    batch = default_batch(data)
+    batch = default_batch(data, BATCH_TOKENS)
     assert batch == min(4096 // 32, n_samples // 8)
     plan = planned(data, tmp_path, steps=3, training={"accumulate": 7})
     assert plan.training.batch_size % 7 == 0
     assert 0 <= plan.training.batch_size - batch < 7
     with pytest.raises(ConfigError, match="not a multiple"):
         planned(data, tmp_path, steps=3, training={"accumulate": 7, "batch_size": 8})
+
+
+@pytest.mark.parametrize(
+    ("tokens", "batch"),
+    [
+        (0.0, 1024),
+        (700 * 1400, 1024),  # 1400 is nearer to 1024 than to 2048, by their logarithms
+        (700 * 1500, 2048),
+        (700 * 16384, 16384),
+        (1e12, 32768),
+    ],
+)
+def test_the_batch_of_a_timed_run_follows_from_the_tokens_that_fit(
+    tokens: float, batch: int
+) -> None:
+    assert batch_tokens_for(tokens) == batch
+
+
+def test_the_steps_are_told_beside_the_reason_to_compile(
+    data: Prepared, tmp_path: Path, machine: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiling, "has_compiler", lambda: True)
+    few = planned(data, tmp_path, steps=299, training={"compile": "auto"})
+    assert (few.training.compile, few.why) == ("no", ("299 steps",))
+    monkeypatch.setattr(planning, "_speed", lambda *_, **__: 1.0)  # token per second
+    long = planned(data, tmp_path, steps=1000)
+    assert long.training.compile == "yes"
+    assert long.why[0] == "1,000 steps"
+    assert long.why[1].startswith("compiled: takes up to 40 s, saves about ")
 
 
 def test_a_plan_comes_back_from_its_json(

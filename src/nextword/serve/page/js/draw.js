@@ -25,7 +25,7 @@ export function colour(variable) {
  * @param {Domain} domain
  * @returns {Uint8ClampedArray}
  */
-export function ramp(domain) {
+function ramp(domain) {
   const known = ramps.get(domain);
   if (known) return known;
   const stops = domain === 'weights'
@@ -49,7 +49,7 @@ export function ramp(domain) {
  * Run a canvas job and let the browser's performance tools see how long it took.
  * @template T @param {() => T} job @returns {T}
  */
-export function measured(job) {
+function measured(job) {
   const start = performance.now();
   const result = job();
   performance.measure('nw-draw', { start, end: performance.now() });

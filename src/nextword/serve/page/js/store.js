@@ -4,7 +4,7 @@
 import { LitElement, html, nothing } from '../vendor/lit/index.js';
 import { api } from './api.js';
 import { remembered } from './theme.js';
-import { readUrl, writeUrl } from './url.js';
+import { LEVELS, deepest, readUrl, within, writeUrl } from './url.js';
 
 /** @typedef {any} Read @typedef {any} Card as in the server's answers */
 /** @typedef {'sentence' | 'position' | 'layer' | 'head'} Level */
@@ -17,7 +17,6 @@ import { readUrl, writeUrl } from './url.js';
  *   stale: boolean, recorded: boolean}} State
  */
 
-const LEVELS = /** @type {const} */ (['sentence', 'position', 'layer', 'head']);
 const HOVER_WAIT = 60; // ms: a pointer that only passes asks nothing
 const SETTLED = 40; // ms after the last change until the page calls itself ready
 
@@ -72,31 +71,24 @@ function track(work) {
   return work.finally(() => set({ busy: state.busy - 1 }));
 }
 
-/** @param {number | null | undefined} value @param {number} count @param {number} otherwise */
-function within(value, count, otherwise) {
-  if (count <= 0) return null;
-  return Math.min(count - 1, Math.max(0, value ?? otherwise));
-}
-
 /**
  * The places that an address names, kept within this sentence and this model.
- * @param {{position: number | null, layer: number | null, head: number | null}} at
+ * @param {{position?: number | null, layer?: number | null, head?: number | null}} at
  * @param {number} words
+ * @param {typeof at} otherwise where the address names none
  */
-function placed(at, words) {
-  const { position, layer, head, card } = state;
-  const layers = card?.n_layers ?? 0;
+function placed(at, words, otherwise) {
+  const layers = state.card?.n_layers ?? 0;
   return {
-    position: within(at.position, words, position ?? 0),
-    layer: within(at.layer, layers, layer ?? 0),
-    head: within(at.head, layers ? card.n_heads : 0, head ?? 0),
+    position: within(at.position, words, otherwise.position ?? 0),
+    layer: within(at.layer, layers, otherwise.layer ?? 0),
+    head: within(at.head, layers ? state.card.n_heads : 0, otherwise.head ?? 0),
   };
 }
 
 /** @param {Partial<State>} patch */
 function select(patch) {
-  const named = LEVELS.findLastIndex((level) => level !== 'sentence' && patch[level] != null);
-  const level = patch.level ?? LEVELS[Math.max(named, LEVELS.indexOf(state.level))];
+  const level = patch.level ?? LEVELS[Math.max(deepest(patch), LEVELS.indexOf(state.level))];
   const moved = patch.position !== undefined && patch.position !== state.position;
   const words = moved ? { token: null, against: null } : {};
   set({ ...words, ...patch, level, hover: null });
@@ -112,6 +104,11 @@ function remember(replace = false) {
   history[replace ? 'replaceState' : 'pushState'](null, '', address);
 }
 
+/** @param {any} error @param {Partial<State>} [patch] */
+function failed({ message, code = 'internal' }, patch = {}) {
+  set({ ...patch, error: { message, code } });
+}
+
 /**
  * Read a text anew and choose where to look.
  * @param {Promise<Read>} asked
@@ -123,21 +120,28 @@ async function reading(asked, patch, at = {}) {
   set({ error: null });
   try {
     const read = await track(asked);
-    const layers = state.card?.n_layers ?? 0;
-    const deepest = LEVELS.findLastIndex((l) => l !== 'sentence' && at[l] != null);
     const started = at.position === undefined || at.position === null;
     set({
       ...patch, ids: read.ids, read, stale: false, hover: null,
-      position: within(at.position, read.ids.length, read.ids.length - 1),
-      layer: within(at.layer, layers, 0),
-      head: within(at.head, layers ? state.card.n_heads : 0, 0),
+      ...placed(at, read.ids.length, { position: read.ids.length - 1 }),
       token: at.token ?? null, against: at.against ?? null,
-      level: at.level ?? (started ? 'position' : LEVELS[deepest]),
+      level: at.level ?? (started ? 'position' : LEVELS[deepest(at)]),
     });
   } catch (error) {
     if (error.name === 'AbortError') return;
-    set({ ...patch, error: { message: error.message, code: error.code ?? 'internal' } });
+    failed(error, patch);
   }
+}
+
+/**
+ * Read what an address names: a text, or else token ids.
+ * @param {ReturnType<typeof readUrl>} at
+ * @param {{slot?: string}} [options]
+ */
+async function readAt(at, options) {
+  const { turns, ids, mode, tab } = at;
+  if (turns?.length) await reading(api.readText(turns, mode, options), { turns, mode, tab }, at);
+  else if (ids) await reading(api.readIds(ids, options), { turns: [], tab }, at);
 }
 
 /** What the address says, or what a shared file recorded. */
@@ -148,29 +152,24 @@ async function start() {
   try {
     set({ card: await track(api.model()) });
   } catch (error) {
-    set({ error: { message: error.message, code: error.code ?? 'internal' } });
+    failed(error);
     return;
   }
   if (state.recorded) await reading(api.readIds([]), { tab: 'read' }, api.recorded.start);
-  else if (at.turns) await reading(api.readText(at.turns, at.mode), {}, at);
+  else await readAt(at);
   if (state.read) remember(true);
 }
 
 /** Back and forward. */
 async function revisit() {
   const at = readUrl(location.hash);
-  const same = !at.turns || JSON.stringify(at.turns) === JSON.stringify(state.turns);
-  if (!same || at.mode !== state.mode) {
-    const turns = at.turns ?? state.turns;
-    await reading(api.readText(turns, at.mode, { slot: 'read' }),
-      { turns, mode: at.mode, tab: at.tab }, at);
-    return;
-  }
-  const depth = LEVELS.findLastIndex((level) => level !== 'sentence' && at[level] !== null);
-  const { turns: _, ...rest } = at;
-  const known = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== null));
-  set({
-    ...known, ...placed(at, state.ids?.length ?? 0), token: at.token, against: at.against, hover: null, level: LEVELS[Math.max(0, depth)],
+  const turns = at.turns ?? (at.ids ? [] : state.turns);
+  const same = JSON.stringify(turns) === JSON.stringify(state.turns)
+    && (turns.length ? at.mode === state.mode : !at.ids || `${at.ids}` === `${state.ids}`);
+  if (!same) await readAt({ ...at, turns }, { slot: 'read' });
+  else set({
+    ...placed(at, state.ids?.length ?? 0, state), tab: at.tab, token: at.token, against: at.against,
+    hover: null, level: LEVELS[Math.max(0, deepest(at))],
   });
 }
 

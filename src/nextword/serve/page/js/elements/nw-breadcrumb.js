@@ -2,6 +2,7 @@
 import { html, nothing } from '../../vendor/lit/index.js';
 import { Watching, store } from '../store.js';
 import { quoted } from '../numbers.js';
+import { LEVELS } from '../url.js';
 
 /** Where one is: sentence › “sat” (position 3) › layer 2 › head 5, and the way to elsewhere. */
 export class NwBreadcrumb extends Watching {
@@ -9,7 +10,7 @@ export class NwBreadcrumb extends Watching {
 
   render() {
     const { read, position, layer, head, level, card, hover } = store.shown;
-    const depth = ['sentence', 'position', 'layer', 'head'].indexOf(level);
+    const depth = LEVELS.indexOf(level);
     const token = read?.positions[position ?? 0]?.token ?? '';
     const steps = [
       { level: 'sentence', name: 'sentence' },

@@ -108,8 +108,7 @@ export class NwMatrix extends LitElement {
       ${named ? [edge('above', this.columns), edge('beside', this.rows)] : nothing}
       <div class="grid-frame" role="grid" tabindex="0" aria-label=${this.label}
         aria-rowcount=${rows} aria-colcount=${columns} aria-activedescendant="${this.#id}-cell"
-        @keydown=${this.#key} @pointermove=${this.#point} @pointerleave=${this.#leave}
-        @click=${() => this.#tell('nw-pick')}>
+        @keydown=${this.#key} @pointermove=${this.#point} @click=${this.#pick}>
         <canvas class="cells hatched" aria-hidden="true"></canvas>
         <div role="row" aria-rowindex=${this.row + 1}><div role="gridcell" id="${this.#id}-cell"
           class="cursor" aria-colindex=${this.column + 1} aria-label=${this.#spoken()}
@@ -180,18 +179,13 @@ export class NwMatrix extends LitElement {
   #go(row, column) {
     const [r, c] = [Math.max(0, Math.min(this.shape[0] - 1, row)),
       Math.max(0, Math.min(this.shape[1] - 1, column))];
-    if (r === this.row && c === this.column) return;
     [this.row, this.column] = [r, c];
-    this.#tell('nw-hover');
   }
 
-  /** @param {string} event */
-  #tell(event) {
+  #pick() {
     const detail = { row: this.row, column: this.column };
-    this.dispatchEvent(new CustomEvent(event, { bubbles: true, detail }));
+    this.dispatchEvent(new CustomEvent('nw-pick', { bubbles: true, detail }));
   }
-
-  #leave() { this.dispatchEvent(new CustomEvent('nw-hover', { bubbles: true, detail: null })); }
 
   /** @param {PointerEvent} event */
   #point(event) {
@@ -205,7 +199,7 @@ export class NwMatrix extends LitElement {
   #key(event) {
     const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0],
       Home: [0, -this.column], End: [0, this.shape[1]] }[event.key];
-    if (event.key === 'Enter') this.#tell('nw-pick');
+    if (event.key === 'Enter') this.#pick();
     if (!step) return;
     event.preventDefault();
     this.#go(this.row + step[0], this.column + step[1]);

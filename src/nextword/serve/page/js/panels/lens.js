@@ -23,7 +23,7 @@ export function blockOf(position, count) {
  * A stage's place in the model: how many layers' attention lies behind it, and its order.
  * @param {string} stage
  */
-export function placeOf(stage) {
+function placeOf(stage) {
   const found = /^blocks\.(\d+)\.residual_(mid|post)$/.exec(stage);
   if (!found) return { layer: null, depth: 0, order: 0, middle: false };
   const layer = Number(found[1]);
@@ -37,7 +37,7 @@ export function placeOf(stage) {
  * @param {(number|null)[]} windows of each layer
  * @param {{stage: string, position: number}} from @param {{stage: string, position: number}} to
  */
-export function influences(windows, from, to) {
+function influences(windows, from, to) {
   const [a, b] = [placeOf(from.stage), placeOf(to.stage)];
   const back = to.position - from.position;
   if (a.order > b.order || back < 0) return false;

@@ -22,7 +22,7 @@ const ORDERS = /** @type {[Order, string][]} */ ([
  * @param {Order} by @param {number[]} shape [layers, heads, …] @param {ArrayLike<number>} scores
  * @returns {Head[]}
  */
-export function ordered(by, [layers, heads], scores) {
+function ordered(by, [layers, heads], scores) {
   const all = Array.from({ length: layers * heads }, (_, i) => i);
   if (by !== 'layer') all.sort((a, b) => scores[b] - scores[a] || a - b);
   return all.map((i) => ({ layer: Math.floor(i / heads), head: i % heads }));

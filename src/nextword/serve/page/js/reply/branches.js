@@ -12,7 +12,7 @@ const LONGEST = 90; // characters of a line; the rest is in the steps
  * Words as they would stand in a text: tokens that carry their own spaces are only put together.
  * @param {string[]} tokens
  */
-export function joined(tokens) {
+function joined(tokens) {
   const spaced = tokens.some((token) => /^\s|\s$/.test(token));
   if (!spaced) return tokens.map(word).join(' ');
   return tokens.map((token) => (token.startsWith('<|') ? ` ${token}` : token)).join('').trim();

@@ -33,7 +33,7 @@ const SETTINGS = [
  * @param {Setting} setting @param {string} text
  * @returns {{value: number|null} | {problem: string}}
  */
-export function parse(setting, text) {
+function parse(setting, text) {
   if (text.trim() === '' && setting.key === 'seed') return { value: null };
   const value = text.trim() === '' ? NaN : Number(text);
   const low = setting.least ? value > setting.min : value >= setting.min;
@@ -51,13 +51,13 @@ export function parse(setting, text) {
  * is left to chance: choosing one makes the temperature 1, the model's own probabilities.
  * @param {Config} config @param {keyof Config} key @param {number|null} value @returns {Config}
  */
-export function changed(config, key, value) {
+function changed(config, key, value) {
   const drawn = key === 'temperature' || config.temperature > 0;
   return { ...config, ...(drawn ? {} : { temperature: 1 }), [key]: value };
 }
 
 /** The settings in one line, for the folded panel. @param {Config} config */
-export function inWords(config) {
+function inWords(config) {
   if (config.temperature === 0) return 'always the most probable word';
   const rules = [`temperature ${config.temperature}`];
   if (config.top_k) rules.push(`top-k ${config.top_k}`);

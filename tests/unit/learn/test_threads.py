@@ -1,0 +1,22 @@
+"""The number of threads while a run takes place, and after it."""
+
+import pytest
+import torch
+
+from nextword.learn import threads
+from nextword.learn.threads import limited_threads
+
+
+@pytest.mark.parametrize(("wanted", "before", "inside"), [(0, 1, 1), (0, 5, 3), (2, 1, 2)])
+def test_as_many_as_asked_for_or_as_there_are_cores(
+    wanted: int, before: int, inside: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "cores", lambda: 3)
+    usual = torch.get_num_threads()
+    torch.set_num_threads(before)
+    try:
+        with limited_threads(wanted):
+            assert torch.get_num_threads() == inside
+        assert torch.get_num_threads() == before
+    finally:
+        torch.set_num_threads(usual)
