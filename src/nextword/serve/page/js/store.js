@@ -71,11 +71,13 @@ function track(work) {
   return work.finally(() => set({ busy: state.busy - 1 }));
 }
 
+/** @typedef {{position?: number | null, layer?: number | null, head?: number | null}} Place */
+
 /**
  * The places that an address names, kept within this sentence and this model.
- * @param {{position?: number | null, layer?: number | null, head?: number | null}} at
+ * @param {Place} at
  * @param {number} words
- * @param {typeof at} otherwise where the address names none
+ * @param {Place} otherwise where the address names none
  */
 function placed(at, words, otherwise) {
   const layers = state.card?.n_layers ?? 0;
