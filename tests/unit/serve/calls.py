@@ -2,13 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.types import ASGIApp, Message
 
 HOST = "127.0.0.1:8321"
+T = TypeVar("T")
 
 
 @dataclass
@@ -49,7 +51,7 @@ def call(
         host: None leaves the header out.
         hang_up_after: close the connection after this many parts of the answer; 0: at once.
     """
-    return asyncio.run(_call(app, method, path, body, list(headers), host, hang_up_after))
+    return _run(_call(app, method, path, body, list(headers), host, hang_up_after))
 
 
 def post(app: ASGIApp, path: str, value: Any, **settings: Any) -> Reply:
@@ -68,7 +70,13 @@ def post_together(app: ASGIApp, path: str, values: Sequence[Any]) -> list[Reply]
         calls = [_call(app, "POST", path, body, headers, HOST, None) for body in bodies]
         return await asyncio.gather(*calls)
 
-    return asyncio.run(send())
+    return _run(send())
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Await it in a thread of its own: a browser of other tests keeps a loop in this one."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 async def _call(
