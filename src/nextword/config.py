@@ -67,6 +67,7 @@ class ModelConfig:
     position: Position = "rotary"  # how a token's place is told
     rotary_base: float = 10000.0  # the slowest pair of dimensions turns 1/base as fast as the first
     rotary_scaling: RotaryScaling | None = None  # for a context longer than the one first trained
+    token_shift: int = 0  # earlier words whose own vectors are mixed into each word's; 0: none
     norm: Norm = "rms"  # what brings the residual to a standard length
     norm_placement: NormPlacement = "before"  # before each sublayer, or after it and its residual
     norm_epsilon: float = 1e-6  # keeps a norm from dividing by zero
@@ -89,7 +90,8 @@ class ModelConfig:
         check_choices(self)
         for name in ("vocab_size", "d_model", "context_length", "n_heads"):
             at_least(self, name, 1)
-        at_least(self, "n_layers", 0)
+        for name in ("n_layers", "token_shift"):
+            at_least(self, name, 0)
         for name in ("n_kv_heads", "d_head", "d_ff"):
             if getattr(self, name) is not None:
                 at_least(self, name, 1)

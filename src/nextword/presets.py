@@ -43,7 +43,16 @@ QWEN3: dict[str, Any] = {  # Qwen team 2025: llama, with query and key normed
     "feed_forward": "swiglu",
     "query_key_norm": True,
 }
-PRESETS: dict[str, dict[str, Any]] = {"seed": SEED, "gpt2": GPT2, "llama": LLAMA, "qwen3": QWEN3}
+NEXTWORD: dict[str, Any] = QWEN3 | {  # the best for the time; opened by Nextword alone
+    "token_shift": 2,
+}
+PRESETS: dict[str, dict[str, Any]] = {
+    "seed": SEED,
+    "gpt2": GPT2,
+    "llama": LLAMA,
+    "qwen3": QWEN3,
+    "nextword": NEXTWORD,
+}
 
 
 def preset(

@@ -31,6 +31,10 @@ CONFIGS = {
         vocab_size=VOCABULARY, context_length=CONTEXT, d_model=21, n_layers=2, n_heads=3,
         position="sinusoidal", attention_soft_cap=2.0, logit_soft_cap=5.0, norm_placement="after",
     ),
+    "token shift": preset(
+        "nextword", vocab_size=VOCABULARY, context_length=CONTEXT,
+        depth=2, d_model=26, n_heads=2, d_head=14,
+    ),
     "no position": ModelConfig(
         vocab_size=VOCABULARY, context_length=CONTEXT, d_model=21, n_layers=2, n_heads=3,
         position="none", norm="layer", feed_forward="relu2",

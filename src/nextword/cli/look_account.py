@@ -160,9 +160,10 @@ def show_account(screen: "Console", account: "Account") -> None:
     parts = account.contributions(SHOWN)
     rows = [(part.label, part.amount) for part in parts]
     rows += _others(account.total, parts, account.n_contributions, "the other {}")
-    _bars(screen, [*rows, ("sum = logit", account.total)])
+    show_bars(screen, [*rows, ("sum = logit", account.total)])
     drawing.tell(screen, "")
-    drawing.tell(screen, "By word, all heads together:", "bold")
+    through = "all heads and token shift" if account.shifted else "all heads"
+    drawing.tell(screen, f"By word, {through} together:", "bold")
     *words, rest = account.by_word()
     words = words[: account.position + 1]  # later ones are not seen
     largest = sorted(words, key=lambda part: -abs(part.amount))[:SHOWN]
@@ -170,7 +171,7 @@ def show_account(screen: "Console", account: "Account") -> None:
     rows = [(f"{part.source} {part.label}", part.amount) for part in named]
     total = sum(part.amount for part in words)
     rows += _others(total, named, len(words), "the other {} words")
-    _bars(screen, [*rows, (rest.label, rest.amount), ("sum = logit", account.total)])
+    show_bars(screen, [*rows, (rest.label, rest.amount), ("sum = logit", account.total)])
 
 
 def _others(
@@ -188,7 +189,8 @@ def show_narration(screen: "Console", narration: "Narration") -> None:
         drawing.tell(screen, sentence.text)
 
 
-def _bars(screen: "Console", rows: Sequence[tuple[str, float]]) -> None:
+def show_bars(screen: "Console", rows: Sequence[tuple[str, float]]) -> None:
+    """Print labels, numbers and signed bars, those below zero in another colour."""
     from rich.text import Text
 
     for text in drawing.bars(rows, width=drawing.width_of(screen)):

@@ -144,6 +144,7 @@ def _what(facts: CardFacts) -> str:
             ("blocks (n_layers)", count(config.n_layers)),
             ("heads", f"{config.n_heads} of {config.head_width}, {config.kv_heads} key/value"),
             ("feed-forward", f"{config.feed_forward}, {count(config.ff_width)} wide"),
+            ("token shift", count(config.token_shift or None)),
             ("position", config.position),
             ("norm", config.norm),
         ),
@@ -229,7 +230,8 @@ def _use(facts: CardFacts) -> list[str]:
         "```",
     ]
     if family_of(facts.config) == OWN:
-        return [*lines, "", "No standard family has this architecture: Nextword alone reads it."]
+        what = "token shift" if facts.config.token_shift else "this architecture"
+        return [*lines, "", f"No standard family has {what}: Nextword alone reads it."]
     return [*lines, "", "With transformers:", "", *_with_transformers(facts, quoted)]
 
 

@@ -60,6 +60,7 @@ def _rotary_keys(*, context: int, kv_heads: int | None, head: int | None) -> tup
 
 
 ALWAYS: dict[str, Any] = {  # fixed in every standard family
+    "token_shift": 0,
     "norm_placement": "before",
     "output_projection": True,
     "attention_soft_cap": None,

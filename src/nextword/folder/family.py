@@ -117,6 +117,15 @@ class Family:
             and all(condition(config) for condition in self.conditions)
         )
 
+    def _why_not(self, config: ModelConfig) -> str:
+        """Why a model of `config` is not written as one of this family."""
+        wrong = [name for name, value in self.fixed.items() if getattr(config, name) != value]
+        of = f": its {wrong[0]} is {getattr(config, wrong[0])!r}, not {self.fixed[wrong[0]]!r}"
+        return (
+            f"this is no {self.name} model{of if wrong else ''}. Programs for {self.name} would "
+            "compute something else with its weights; save it as it is, for Nextword"
+        )
+
     def _agrees(self, config: ModelConfig) -> bool:
         """Whether settings that share one key have one value."""
         pairs = [(key.theirs, getattr(config, key.ours)) for key in self.keys]
@@ -124,7 +133,13 @@ class Family:
         return all(said[name] == value for name, value in pairs)
 
     def write(self, config: ModelConfig) -> dict[str, Any]:
-        """The family's part of config.json for `config`, which must fit."""
+        """The family's part of config.json for `config`.
+
+        Raises:
+            FolderError: the family cannot say what `config` says; names the setting if it is one.
+        """
+        if not self.fits(config):
+            raise FolderError(self._why_not(config))
         values: dict[str, Any] = {"model_type": self.name, "architectures": [self.architecture]}
         values |= {key.theirs: key.say(getattr(config, key.ours)) for key in self.keys}
         for part in self.parts:

@@ -14,16 +14,20 @@ from torch import Tensor, nn
 from nextword.errors import ConfigError, LossError
 from nextword.glass.contributions import (
     KINDS,
+    NO_HEAD,
+    WORDS_THEMSELVES,
     Contribution,
     all_parts,
     group,
     head_part,
     is_exit,
     largest,
+    place_of,
     quoted,
 )
 from nextword.glass.directions import Directions, carried_by_heads, make_directions, of_bias
 from nextword.glass.points import check_place, norm_after
+from nextword.glass.shifted import earlier_words
 from nextword.glass.verdicts import NOT_FINITE, most_likely
 
 if TYPE_CHECKING:
@@ -62,6 +66,11 @@ class Account:
         n_layers, n_heads, _ = self.heads.shape
         return len(self.fixed) + n_layers * n_heads * (self.position + 1)
 
+    @property
+    def shifted(self) -> tuple[Contribution, ...]:
+        """Those of token shift: what each earlier word's own vector added."""
+        return tuple(part for part in self.fixed if part.source is not None)
+
     def contributions(self, top: int | None = None) -> list[Contribution]:
         """The contributions, largest first, whatever their sign; `top`: only so many."""
         if top is None or self.heads.numel() == 0:
@@ -75,17 +84,22 @@ class Account:
             amount = self.heads[layer, head, source].item()
             best.append(head_part(layer, head, source, self.tokens[source], amount))
         order = {part.name: number for number, part in enumerate(self.fixed)}
-        best.sort(key=lambda part: _place(part, order))
+        best.sort(key=lambda part: place_of(part, order))
         return largest(best, top)
 
     def by_word(self) -> list[Contribution]:
-        """By the word that it came from, all heads together; what no head carried is the rest."""
+        """By the word that it came from: all heads together, and token shift; then the rest."""
         amounts = self.heads.double().sum(dim=(0, 1)).tolist()
+        for part in self.shifted:
+            assert part.source is not None
+            amounts[part.source] += part.amount
         words = [
             group(f"by_word.{j}", quoted(token), "head", amount, source=j)
             for j, (token, amount) in enumerate(zip(self.tokens, amounts, strict=True))
         ]
-        return [*words, self._rest("by_word.rest")]
+        label = NO_HEAD if not self.shifted else f"{NO_HEAD} or token shift"
+        rest = _sum(self.fixed) - _sum(self.shifted)
+        return [*words, group("by_word.rest", label, "embedding", rest)]
 
     def by_head(self) -> list[Contribution]:
         """By head, all words together; what no head carried is the rest."""
@@ -101,7 +115,7 @@ class Account:
             for layer, row in enumerate(self.heads.double().sum(dim=-1).tolist())
             for head, amount in enumerate(row)
         ]
-        return [*heads, self._rest("by_head.rest")]
+        return [*heads, group("by_head.rest", NO_HEAD, "embedding", _sum(self.fixed))]
 
     def by_layer(self) -> list[Contribution]:
         """By layer, with what comes before the first and after the last."""
@@ -132,26 +146,13 @@ class Account:
                 amount = self.heads.double().sum().item()
                 found.append(group("by_kind.head", label, kind, amount))
             elif parts:
+                label = WORDS_THEMSELVES if kind == "embedding" and self.shifted else label
                 found.append(group(f"by_kind.{kind}", label, kind, _sum(parts)))
         return found
-
-    def _rest(self, name: str) -> Contribution:
-        return group(name, "carried by no head", "embedding", _sum(self.fixed))
 
 
 def _sum(parts: "list[Contribution] | tuple[Contribution, ...]") -> float:
     return sum(part.amount for part in parts)
-
-
-def _place(part: Contribution, order: dict[str, int]) -> tuple[int, int, int, int]:
-    """Where a contribution stands in the forward."""
-    if part.source is not None:
-        assert part.layer is not None
-        assert part.head is not None
-        return part.layer, 0, part.head, part.source
-    if part.layer is not None:
-        return part.layer, 1, order[part.name], 0
-    return (10**9 if is_exit(part) else -1), 0, order[part.name], 0
 
 
 @torch.no_grad()
@@ -220,6 +221,11 @@ def _entry(trace: "Trace", position: int, directions: Directions) -> Iterator[Co
     embedding = (u @ trace.row("token_embedding", position).double()).item()
     label = f"the word {quoted(trace.tokens[position])} itself"
     yield group("token_embedding", label, "embedding", embedding)
+    for word in earlier_words(trace, position):
+        amount = (u @ (word.share.double() * word.vector.double())).item()
+        label = f"token shift ← {quoted(trace.tokens[word.source])}, {word.back} before"
+        name = f"token_shift.word.{word.source}"
+        yield group(name, label, "embedding", amount, source=word.source)
     if "position" in trace:
         place = (u @ trace.row("position", position).double()).item()
         yield group("position", f"its position, {position}", "position", place)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nextword.config import ModelConfig
 from nextword.errors import DataError, LossError
-from nextword.glass.chain_head import View
+from nextword.glass.chain_head import View, entry
 from nextword.glass.chain_parts import (
     Line,
     Step,
@@ -106,7 +106,7 @@ def explain(
         shared_by=tuple(range(first, first + trace.sharing)) if blocks else (),
         n_layers=config.n_layers,
         n_heads=config.n_heads,
-        steps=(*_entry(view), *_layer_steps(view), *_exit(view, name, top)),
+        steps=(*entry(view), *_layer_steps(view), *_exit(view, name, top)),
         fast_difference=trace.fast_difference,
     )
 
@@ -127,22 +127,6 @@ def _needed(config: ModelConfig, layer: int, *, everything: bool) -> list[str]:
         if (split_name(name)[0] == layer and (everything or point.shape != "H T S"))
         or (everything and (split_name(name)[0] == -1 or name == last))
     ]
-
-
-def _entry(view: View) -> Iterator[Step]:
-    """The word vector."""
-    token, config = view.tokens[view.i], view.config
-    lines = [vector_line("token embedding", view.at("token_embedding", block=False))]
-    formula, more = "word_vector(i) = embedding(token)", "; this model knows no position"
-    if config.position in ("sinusoidal", "learned"):
-        lines.append(vector_line("position", view.at("position", block=False), sign="+"))
-        formula += " + position(i)"
-        more = f" plus the encoding of position {view.i}"
-    elif config.position == "rotary":
-        more = "; its position comes in later, by turning query and key"
-    lines.append(vector_line("word vector", view.at("residual", block=False), sign="="))
-    sentence = f"The word vector of {quoted(token)} is its embedding{more}."
-    yield step("word_vector", "Word vector", sentence, formula, lines)
 
 
 def _layer_steps(view: View) -> Iterator[Step]:

@@ -1,4 +1,4 @@
-"""The chain through one head: query, keys, scores, mask, softmax, values, context."""
+"""The chain's beginning, and its way through one head: query, keys, scores, softmax, context."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -229,3 +229,25 @@ class View:
             sentence = "A last matrix brings the context back to the width of the residual."
             formula = f"output = Mo × {'joined' if config.n_heads > 1 else 'context'}"
             yield step("attention.output", "Output projection", sentence, formula, lines)
+
+
+def entry(view: View) -> Iterator[Step]:
+    """The word vector."""
+    token, config = view.tokens[view.i], view.config
+    lines = [vector_line("token embedding", view.at("token_embedding", block=False))]
+    formula, more = "word_vector(i) = embedding(token)", "; this model knows no position"
+    shift, earlier = "", min(config.token_shift, view.i)
+    if config.token_shift:
+        lines.append(vector_line("token shift", view.at("token_shift", block=False), sign="+"))
+        formula += " + token_shift(i)"
+        words = "word" if earlier == 1 else f"{earlier} words"
+        shift = f" plus shares of the {words} before it" if earlier else ""
+    if config.position in ("sinusoidal", "learned"):
+        lines.append(vector_line("position", view.at("position", block=False), sign="+"))
+        formula += " + position(i)"
+        more = f" plus the encoding of position {view.i}"
+    elif config.position == "rotary":
+        more = "; its position comes in later, by turning query and key"
+    lines.append(vector_line("word vector", view.at("residual", block=False), sign="="))
+    sentence = f"The word vector of {quoted(token)} is its embedding{shift}{more}."
+    yield step("word_vector", "Word vector", sentence, formula, lines)

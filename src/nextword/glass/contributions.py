@@ -17,6 +17,8 @@ KINDS: dict[Kind, str] = {
     "bias": "biases",
     "soft_cap": "soft cap",
 }
+NO_HEAD = "carried by no head"
+WORDS_THEMSELVES = "the word itself and those just before it"  # with token shift
 DIRECT_ONLY = (
     "Direct contributions only: what a head wrote into the residual and a later layer read there "
     "is counted with the later layer."
@@ -32,7 +34,7 @@ class Contribution:
         label: for people.
         kind: what it came through.
         layer, head: of which, where it is one's.
-        source: position of the word that it came from, where a head carried it.
+        source: position of the word that it came from, where a head or token shift carried it.
         amount: what it adds to the logit.
     """
 
@@ -81,6 +83,17 @@ def head_part(layer: int, head: int, source: int, token: str, amount: float) -> 
 def is_exit(part: Contribution) -> bool:
     """Whether it comes after the last block."""
     return part.layer is None and part.kind in ("bias", "soft_cap")
+
+
+def place_of(part: Contribution, order: dict[str, int]) -> tuple[int, int, int, int]:
+    """Where a contribution stands in the forward."""
+    if part.head is not None:
+        assert part.layer is not None
+        assert part.source is not None
+        return part.layer, 0, part.head, part.source
+    if part.layer is not None:
+        return part.layer, 1, order[part.name], 0
+    return (10**9 if is_exit(part) else -1), 0, order[part.name], 0
 
 
 def largest(parts: Sequence[Contribution], top: int | None) -> list[Contribution]:

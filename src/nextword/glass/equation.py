@@ -9,6 +9,7 @@ import torch
 from nextword.errors import ConfigError, unknown
 from nextword.glass.account import uncapped
 from nextword.glass.chain_parts import capped
+from nextword.glass.contributions import quoted
 from nextword.glass.equation_block import Place, block_equation
 from nextword.glass.equation_parts import (
     Equation,
@@ -17,9 +18,11 @@ from nextword.glass.equation_parts import (
     added_up,
     by_steps,
     normed,
+    summed,
     times_matrix,
 )
 from nextword.glass.points import check_place, points_of, split_name
+from nextword.glass.shifted import earlier_words
 
 if TYPE_CHECKING:
     from nextword.glass.trace import Trace
@@ -74,6 +77,8 @@ def _outside(trace: "Trace", name: str, position: int, last: int) -> Parts:
     if name == "token_embedding":
         token_id = int(trace.token_ids[position])
         return by_steps("embedding(token) = row of the token's number", ("token", token_id))
+    if name == "token_shift":
+        return _token_shift(trace, position, last)
     if name == "position":
         return _position(trace, position, last)
     if name == "residual":
@@ -94,6 +99,18 @@ def _outside(trace: "Trace", name: str, position: int, last: int) -> Parts:
     )
 
 
+def _token_shift(trace: "Trace", position: int, last: int) -> Parts:
+    found = list(earlier_words(trace, position))
+    if not found:
+        return by_steps("token_shift(i) = 0: no word stands before", ("position", position))
+    return summed(
+        f"token_shift(i) = Σ share(k) × embedding(i − k), k = 1 … {len(found)}",
+        lambda place: f"{quoted(trace.tokens[found[place].source])}, {place + 1} before",
+        torch.stack([word.share[last] for word in found]),
+        torch.stack([word.vector[last] for word in found]),
+    )
+
+
 def _position(trace: "Trace", position: int, last: int) -> Parts:
     if trace.config.position == "learned":
         return by_steps("position(i) = row of the position's number", ("position", position))
@@ -108,12 +125,15 @@ def _position(trace: "Trace", position: int, last: int) -> Parts:
 
 
 def _word_vector(trace: "Trace", position: int, last: int) -> Parts:
-    embedding = trace.row("token_embedding", position)[last]
-    if "position" not in trace:
-        return added_up("word_vector(i) = embedding(token)", ("embedding", embedding))
-    place = trace.row("position", position)[last]
-    formula = "word_vector(i) = embedding(token) + position(i)"
-    return added_up(formula, ("embedding", embedding), ("position", place))
+    parts = {
+        "token_embedding": ("embedding(token)", "embedding"),
+        "token_shift": ("token_shift(i)", "token shift"),
+        "position": ("position(i)", "position"),
+    }
+    there = {name: part for name, part in parts.items() if name in trace}
+    formula = "word_vector(i) = " + " + ".join(term for term, _ in there.values())
+    pairs = [(label, trace.row(name, position)[last]) for name, (_, label) in there.items()]
+    return added_up(formula, *pairs)
 
 
 def _logit(trace: "Trace", position: int, token: int) -> Parts:

@@ -76,7 +76,7 @@ def narrate(trace: "Trace", position: int = -1) -> Narration:
     sentences = [
         _prediction(trace, position, [(token_id, shares[token_id].item()) for token_id in best]),
         *_looks(trace, position),
-        *(() if rival is None else _pushes(account)),
+        *(() if rival is None else _pushes(account, _through(trace))),
         _word_itself(account),
         *(() if rival is None else [_together(account)]),
     ]
@@ -123,14 +123,21 @@ def _looks(trace: "Trace", position: int) -> Iterator[Sentence]:
     yield Sentence(text=f"It looked most at {' and '.join(parts)}.", numbers=tuple(numbers))
 
 
-def _pushes(account: Account) -> Iterator[Sentence]:
+def _through(trace: "Trace") -> str:
+    """What carries something from one word to another in this model."""
+    if not trace.config.token_shift:
+        return "its heads"
+    return "its heads and token shift" if trace.config.n_layers else "token shift"
+
+
+def _pushes(account: Account, through: str) -> Iterator[Sentence]:
     """What the words that it looked at pushed up, and what down."""
     words = [part for part in account.by_word() if part.source is not None]
     words.sort(key=lambda part: -abs(part.amount))
     token, rival = quoted(account.token), quoted(account.against or "")
     up = _numbers([part for part in words if part.amount >= LEAST])
     if up:
-        yield _pushed(up, f"Through its heads, {up[0][0]} pushed {token} up", rival)
+        yield _pushed(up, f"Through {through}, {up[0][0]} pushed {token} up", rival)
     down = _numbers([part for part in words if part.amount <= -LEAST])
     if down:
         yield _pushed(down, f"{down[0][0]} pushed {'it' if up else token} down", rival)

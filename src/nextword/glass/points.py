@@ -47,6 +47,10 @@ class Point:
         return tuple(letters[letter] for letter in self.shape.split())
 
 
+def _token_shift(config: ModelConfig) -> bool:
+    return config.token_shift > 0
+
+
 def _added_position(config: ModelConfig) -> bool:
     return config.position in ("sinusoidal", "learned")
 
@@ -86,6 +90,7 @@ def _scaled(config: ModelConfig) -> bool:
 
 ENTRY: tuple[Point, ...] = (
     Point("token_embedding", "T M", "each token's own vector"),
+    Point("token_shift", "T M", "what the earlier words' own vectors add", _token_shift),
     Point("position", "T M", "the vector of each place", _added_position),
     Point("residual", "T M", "the word vectors: what enters the first block"),
 )

@@ -59,9 +59,15 @@ def within(layer: int, tap: Tap) -> Tap:
 
 
 def word_vectors(decoder: Decoder, token_ids: Tensor, tap: Tap = untouched) -> Tensor:
-    """word_vector_i = embedding of the token + encoding of the position i, [T, M]."""
+    """word_vector_i = embedding of the token + encoding of the position i, [T, M].
+
+    With token shift, shares of the embeddings of the words just before are added, too.
+    """
     config = decoder.config
     vectors = tap("token_embedding", decoder.token_embedding.weight[token_ids].float())  # [T, M]
+    if decoder.token_shift is not None:
+        shares = decoder.token_shift.weight.float()  # [K, M]
+        vectors = vectors + tap("token_shift", _from_earlier(shares, vectors))
     places = torch.arange(len(token_ids), device=token_ids.device)  # [T]
     if config.position == "sinusoidal":
         vectors = vectors + tap("position", _sinusoidal(places, config.d_model))
@@ -70,6 +76,16 @@ def word_vectors(decoder: Decoder, token_ids: Tensor, tap: Tap = untouched) -> T
         check_learned(config, len(token_ids) - 1)
         vectors = vectors + tap("position", decoder.position_embedding.weight[places].float())
     return tap("residual", vectors)
+
+
+def _from_earlier(shares: Tensor, vectors: Tensor) -> Tensor:
+    """token_shift_i = Σ_k share_k ⊙ embedding_{i−k}; words before the first one add nothing."""
+    added = torch.zeros_like(vectors)  # [T, M]
+    for back, share in enumerate(shares, start=1):
+        earlier = torch.zeros_like(vectors)
+        earlier[back:] = vectors[: max(0, len(vectors) - back)]
+        added = added + share * earlier
+    return added
 
 
 def read_off(decoder: Decoder, residual: Tensor, tap: Tap = untouched) -> Tensor:

@@ -1,9 +1,10 @@
 """The rungs, from the article's model up to today's: each adds one thing to the one before.
 
 The order is one in which each thing can work: norm comes right after what makes the residual long
-(several blocks and a feed-forward each), query/key norm after rotary position, Muon last of what
-changes the learning, because it turns the matrices that all others brought. The table has no
-opinion on whether a thing pays; that is measured (`result.py`).
+(several blocks and a feed-forward each), query/key norm after rotary position, token shift last of
+what changes the model, because the standard families end before it, Muon last of what changes the
+learning, because it turns the matrices that all others brought. The table has no opinion on whether
+a thing pays; that is measured (`result.py`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -192,6 +193,24 @@ RUNGS = (
         was=("Mdown × relu(Mup × x)",),
         now=("Mdown × (silu(Mgate × x) × (Mup × x))",),
         model={"feed_forward": "swiglu"},
+    ),
+    Rung(
+        key="token_shift",
+        name="token shift",
+        not_nice=(
+            "it is not nice that a word enters the first block knowing nothing of its "
+            "neighbours. What word stands just before is the first thing that every model needs, "
+            "and a head of the first block has to be spent on finding it."
+        ),
+        mend=(
+            "we hand it over: to each word's embedding we add a share of the embeddings of the "
+            "two words before it. The shares s_1 and s_2 are learned, one for each number of a "
+            "vector, and start at 0."
+        ),
+        was=("word_vector_i = embedding_i",),
+        now=("word_vector_i = embedding_i + s_1 × embedding_(i−1) + s_2 × embedding_(i−2)",),
+        beside="Programs made for the families of today do not know it: Nextword alone opens it.",
+        model={"token_shift": 2},
     ),
     Rung(
         key="decay",

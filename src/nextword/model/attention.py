@@ -33,6 +33,7 @@ class Layout:
         masks: for each window in use, what is added to the scores: 0 where a query may look at a
             key, minus infinity elsewhere, [T, S] or [B, 1, T, S]; None where the kernel needs no
             mask (T = 1, or it masks plain causality itself).
+        documents: the document of each key, [B, S]; None: they are all of one.
         cache: earlier keys and values, or None.
         dropout: share of attention weights and outputs dropped, 0 outside training.
     """
@@ -40,6 +41,7 @@ class Layout:
     rotation: Rotation | None
     kernel: Kernel
     masks: dict[int | None, Tensor | None]
+    documents: Tensor | None
     cache: KeyValueCache | None
     dropout: float
 

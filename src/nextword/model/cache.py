@@ -34,7 +34,11 @@ class KeyValueCache:
         shape = (config.n_layers, batch_size, config.kv_heads, self.capacity, config.head_width)
         self._keys = torch.zeros(shape, dtype=dtype, device=device)
         self._values = torch.zeros(shape, dtype=dtype, device=device)
-        self._documents = torch.zeros((batch_size, self.capacity), dtype=torch.int32, device=device)
+        held = (batch_size, self.capacity)
+        self._documents = torch.zeros(held, dtype=torch.int32, device=device)
+        self._token_ids: Tensor | None = None
+        if config.token_shift:
+            self._token_ids = torch.zeros(held, dtype=torch.int64, device=device)
 
     def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Store a layer's new keys and values [B, K, T, D]; returns all so far [B, K, S, D]."""
@@ -48,6 +52,17 @@ class KeyValueCache:
         end = self.length + documents.shape[1]
         self._documents[:, self.length : end] = documents
         return self._documents[:, :end]
+
+    def append_tokens(self, token_ids: Tensor, *, back: int) -> Tensor:
+        """Store the new tokens' ids [B, T], for token shift alone.
+
+        Returns:
+            [B, E + T]: the new ones, after up to `back` of those before them.
+        """
+        assert self._token_ids is not None, "the cache was made for a model without token shift"
+        end = self.length + token_ids.shape[1]
+        self._token_ids[:, self.length : end] = token_ids
+        return self._token_ids[:, max(0, self.length - back) : end]
 
     def check_room(self, tokens: int) -> None:
         """Refuse more tokens than fit.

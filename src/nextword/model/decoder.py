@@ -12,6 +12,7 @@ from nextword.model.initialise import initialise
 from nextword.model.linear import Linear
 from nextword.model.norm import make_norm
 from nextword.model.position import check_learned, rotation, sinusoidal
+from nextword.model.token_shift import TokenShift
 
 
 class Block(nn.Module):
@@ -65,6 +66,9 @@ class Decoder(nn.Module):
         self.compute_dtype = torch.float32
         self.dropout = 0.0
         self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.token_shift: TokenShift | None = None
+        if config.token_shift:
+            self.token_shift = TokenShift(config.token_shift, config.d_model)
         self.position_embedding: nn.Embedding | None = None
         if config.position == "learned":
             self.position_embedding = nn.Embedding(config.context_length, config.d_model)
@@ -116,7 +120,7 @@ class Decoder(nn.Module):
         elif self.position_embedding is not None and positions.numel():
             self._check_length(int(positions.max()) + 1)
         layout = self._layout(token_ids, cache, positions, documents)
-        residual = self._embed(token_ids, positions)  # [B, T, M]
+        residual = self._embed(token_ids, positions, layout)  # [B, T, M]
         residual = F.dropout(residual, layout.dropout)
         for block in self.blocks:
             residual = block(residual, layout, self.compute_dtype)
@@ -182,14 +186,35 @@ class Decoder(nn.Module):
         }
         turn = rotation(config, positions) if config.position == "rotary" else None
         dropout = self.dropout if self.training else 0.0
-        return Layout(rotation=turn, kernel=kernel, masks=masks, cache=cache, dropout=dropout)
+        return Layout(
+            rotation=turn,
+            kernel=kernel,
+            masks=masks,
+            documents=key_documents,
+            cache=cache,
+            dropout=dropout,
+        )
 
-    def _embed(self, token_ids: Tensor, positions: Tensor) -> Tensor:
-        """The word vectors: embedding plus position, [B, T, M]."""
+    def _embed(self, token_ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:
+        """The word vectors: embedding, shares of those before, and position, [B, T, M]."""
         residual = self.token_embedding(token_ids)
+        if self.token_shift is not None:
+            residual = residual + self._from_earlier(self.token_shift, token_ids, residual, layout)
         if self.position_embedding is not None:
             residual = residual + self.position_embedding(positions)
         elif self.config.position == "sinusoidal":
             place = sinusoidal(positions, width=self.config.d_model)
             residual = residual + place.to(residual.dtype)
         return residual  # type: ignore[no-any-return]
+
+    def _from_earlier(
+        self, shift: TokenShift, token_ids: Tensor, vectors: Tensor, layout: Layout
+    ) -> Tensor:
+        """What the earlier words' own vectors add, [B, T, M]; `vectors` are the new words'."""
+        tokens, documents = token_ids.shape[1], layout.documents
+        if layout.cache is not None:
+            ids = layout.cache.append_tokens(token_ids, back=self.config.token_shift)  # [B, E + T]
+            vectors = self.token_embedding(ids)  # [B, E + T, M]
+        if documents is not None:
+            documents = documents[:, documents.shape[1] - vectors.shape[1] :]  # [B, E + T]
+        return shift(vectors, tokens=tokens, documents=documents)  # type: ignore[no-any-return]

@@ -17,7 +17,8 @@ def initialise(decoder: nn.Module, config: ModelConfig, *, seed: int) -> None:
     Matrices are drawn with standard deviation 1/sqrt(inputs), which keeps the length of what
     passes through; embeddings with 1 (0.02 when tied). Where there is a norm, matrices that write
     into the residual start at 0, so that each block begins as the identity, and the unembedding
-    starts near 0, so that every next word is about equally likely.
+    starts near 0, so that every next word is about equally likely. Token shift starts at 0, too:
+    each word is itself alone.
 
     Where scores are not scaled, long vectors would make the first softmax look at one word only,
     and a saturated softmax passes no gradient on to learn from. So queries start at 0, which
@@ -25,7 +26,7 @@ def initialise(decoder: nn.Module, config: ModelConfig, *, seed: int) -> None:
     """
     generator = torch.Generator().manual_seed(seed)
     quiet_start = config.norm != "none"
-    at_zero = {"output", "down"} if quiet_start else set()
+    at_zero = {"token_shift"} | ({"output", "down"} if quiet_start else set())
     if not config.scaled_scores:
         at_zero.add("query")
     for name, parameter in decoder.named_parameters():

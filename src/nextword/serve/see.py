@@ -51,6 +51,7 @@ def ends(trace: "Trace", body: AtPosition) -> Answer:
     layers = trace.config.n_layers
     names = {
         "token_embedding": "token_embedding",
+        "token_shift": "token_shift",
         "position": "position",
         "residual": "residual",
         "last_residual": f"blocks.{layers - 1}.residual_post" if layers else "residual",

@@ -55,6 +55,8 @@ CASES: list[tuple[str, ModelConfig]] = [
     ("nextword", made("llama", feed_forward="silu")),
     ("nextword", made("llama", output_bias=True)),
     ("nextword", made("qwen3", norm_placement="after")),
+    ("nextword", made("nextword")),
+    ("nextword", made("gpt2", token_shift=1)),
 ]
 
 
@@ -71,6 +73,18 @@ def test_every_setting_of_nextword_stands_under_its_own_name() -> None:
     written = config_to_json(config)
     assert {item.name for item in dataclasses.fields(ModelConfig)} <= written.keys()
     assert written["architectures"] == ["NextwordForCausalLM"]
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen3", "qwen2", "mistral", "gpt2"])
+def test_a_model_with_token_shift_is_written_as_none_of_the_families(family: str) -> None:
+    with pytest.raises(FolderError, match=f"no {family} model: its token_shift is 2, not 0.*save"):
+        FAMILIES[family].write(made("nextword"))
+
+
+def test_a_folder_from_before_token_shift_has_none() -> None:
+    written = config_to_json(made("seed", n_layers=1, n_heads=1))
+    del written["token_shift"]
+    assert config_from_json(written)[1].token_shift == 0
 
 
 def test_windows_on_no_layer_are_no_windows() -> None:

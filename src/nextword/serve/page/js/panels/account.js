@@ -41,17 +41,20 @@ function ranked(parts, count = parts.length) {
 }
 
 /**
- * Words by what they contributed through all heads.
+ * Words by what they contributed through all heads, and through token shift where there is one.
  * @param {any} meta @param {any} read @returns {Part[]}
  */
-function byWord({ by_word: amounts, position }, read) {
+function byWord({ by_word: amounts, fixed, position }, read) {
+  const shifts = fixed.some((/** @type {any} */ { source }) => source !== null);
+  const how = shifts ? 'through heads and token shift' : 'through heads';
   const parts = Array.from({ length: position + 1 }, (_, j) => ({
     name: `by_word.${j}`,
-    label: `${quoted(read.positions[j].token)} (position ${j}), through heads`,
+    label: `${quoted(read.positions[j].token)} (position ${j}), ${how}`,
     amount: amounts[j],
     ...NO_HEAD,
   }));
-  const rest = { name: 'by_word.rest', label: 'all that no head carried', ...NO_HEAD };
+  const label = `all that no head ${shifts ? 'or token shift ' : ''}carried`;
+  const rest = { name: 'by_word.rest', label, ...NO_HEAD };
   return [...parts, { ...rest, amount: amounts[amounts.length - 1] }];
 }
 
