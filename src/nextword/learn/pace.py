@@ -1,5 +1,6 @@
 """How fast a run goes, and how many steps it will take: fixed, or as many as its time allows."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ class Pace:
 
     Args:
         steps: how many steps are planned.
+        most: of them, though there be time for more; None: no limit.
         deadline: on the clock, when all should end; None: the steps are fixed.
         reserve: seconds to keep free before the deadline, for the final evaluation and saving.
         clock: seconds, never going back.
@@ -28,12 +30,14 @@ class Pace:
         self,
         steps: int,
         *,
+        most: int | None = None,
         deadline: float | None = None,
         reserve: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
         began: float | None = None,
     ) -> None:
         self.steps = steps
+        self._most = math.inf if most is None else most
         self.seconds = 0.0  # spent in steps, earlier sittings included
         self.seconds_per_step = 0.0
         self._counted = 0  # steps of this sitting
@@ -97,4 +101,4 @@ class Pace:
         # seconds of everything, evaluations and checkpoints included, per step of this sitting
         each = (now - self._began_counting) / max(step - first, 1)
         left = int(max(deadline - now, 0.0) / each) if each else 0
-        self.steps = step + left
+        self.steps = int(min(step + left, max(self._most, step)))

@@ -14,6 +14,7 @@ from nextword.learn.data import Prepared
 from nextword.learn.evaluate import to_tensors
 from nextword.learn.loss import loss_of
 from nextword.learn.optimizer import Optimizer
+from nextword.learn.passes import MOST_PASSES, gentle, seen_often, tokens_of_pass
 from nextword.learn.request import TrainRequest
 from nextword.machine import pick_device, pick_precision
 from nextword.model.decoder import Decoder
@@ -39,6 +40,7 @@ class Plan:
     Attributes:
         model, training: every setting.
         deadline: seconds after the start at which everything should be done; None: no limit.
+        most_steps: not to be exceeded though there be time; None: no limit.
         why: what was chosen and on what grounds, for people.
     """
 
@@ -46,6 +48,7 @@ class Plan:
     training: TrainingConfig
     deadline: float | None
     why: tuple[str, ...]
+    most_steps: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The plan as plain JSON, to be kept with the run."""
@@ -54,6 +57,7 @@ class Plan:
             "training": dataclasses.asdict(self.training),
             "deadline": self.deadline,
             "why": list(self.why),
+            "most_steps": self.most_steps,
         }
 
     @classmethod
@@ -64,6 +68,7 @@ class Plan:
             training=config_from(TrainingConfig, values["training"]),
             deadline=values["deadline"],
             why=tuple(values["why"]),
+            most_steps=values.get("most_steps"),  # runs were begun before there was such a limit
         )
 
 
@@ -82,7 +87,7 @@ def make_plan(request: TrainRequest, data: Prepared, *, started: float) -> Plan:
     if request.timed_minutes is not None:
         return _timed(request, data, batch, seconds=request.timed_minutes * 60, started=started)
     steps = request.steps or math.ceil((request.tokens or 0) / (batch * data.context))
-    training = _settings(request, batch, steps)
+    training = _settings(request, data, batch, steps)
     model = model_at(request, data, depth_of(request))
     training, reason = settle(training, seconds=_expected_seconds(model, data, training))
     why = [f"{steps:,} steps"]
@@ -93,18 +98,27 @@ def _timed(
     request: TrainRequest, data: Prepared, batch: int, *, seconds: float, started: float
 ) -> Plan:
     """The plan for a time: the model, the batch and the number of steps follow from the speed."""
-    model, speed = _choose(request, data, _settings(request, batch, 1), seconds=seconds)
+    model, speed = _choose(request, data, _settings(request, data, batch, 1), seconds=seconds)
     left = max(seconds * (1 - RESERVE_SHARE) - (time.monotonic() - started), 1.0)
-    batch = _batch(request, data, batch_tokens_for(left * speed))
+    worth = MOST_PASSES * tokens_of_pass(data)
+    batch = _batch(request, data, batch_tokens_for(min(left * speed, worth)))
     tokens = batch * data.context
-    training = _settings(request, batch, max(int(left * speed / tokens), 1))
+    most = -(-worth // tokens)
+    training = _settings(request, data, batch, min(max(int(left * speed / tokens), 1), most))
     training, reason = settle(training, seconds=left)
     why = [
         f"{seconds / 60:g} minutes at {speed:,.0f} tokens/s: {training.steps:,} steps of "
         f"{tokens:,} tokens, depth {model.n_layers if request.preset != 'seed' else 1}, "
         f"width {model.d_model}",
     ]
-    return Plan(model, training, seconds, tuple(why if reason is None else [*why, reason]))
+    if training.steps == most:
+        why.append(
+            f"no more than {MOST_PASSES} passes over {tokens_of_pass(data):,} tokens: more of them "
+            "would be learned by heart. More data would use more time"
+        )
+    if reason is not None:
+        why.append(reason)
+    return Plan(model, training, seconds, tuple(why), most)
 
 
 def batch_tokens_for(tokens: float) -> int:
@@ -117,9 +131,11 @@ def batch_tokens_for(tokens: float) -> int:
     return int(min(max(wanted, LEAST_BATCH_TOKENS), MOST_BATCH_TOKENS))
 
 
-def _settings(request: TrainRequest, batch: int, steps: int) -> TrainingConfig:
+def _settings(request: TrainRequest, data: Prepared, batch: int, steps: int) -> TrainingConfig:
+    passes = steps * batch * data.context / tokens_of_pass(data)
     settings = dict(request.training) | {"batch_size": batch, "steps": steps}
-    return config_from(TrainingConfig, settings)
+    gently = seen_often(passes) or data.model is not None  # what is known already is not shaken
+    return config_from(TrainingConfig, gentle(settings) if gently else settings)
 
 
 def _batch(request: TrainRequest, data: Prepared, tokens: int) -> int:
@@ -149,7 +165,9 @@ def depth_of(request: TrainRequest) -> int:
 
 
 def model_at(request: TrainRequest, data: Prepared, depth: int) -> ModelConfig:
-    """The request's model at a depth."""
+    """The request's model at a depth; the data's own where one goes on learning."""
+    if data.model is not None:
+        return data.model
     return preset(
         request.preset,
         vocab_size=data.tokenizer.vocab_size,
@@ -165,18 +183,23 @@ def _choose(
     """The model for the time, and its measured speed in tokens per second.
 
     The largest depth at which every weight of the blocks still gets TOKENS_PER_WEIGHT tokens to
-    learn from; measured on this machine from the smallest depth up. A depth that was asked for is
-    only measured.
+    learn from; of small data, which is gone through MOST_PASSES times, the largest that does so in
+    the time, up to the default depth: a larger one was no better. Measured on this machine from the
+    smallest depth up. A depth that was asked for is only measured.
     """
     sized = {"d_model", "n_layers"} & request.model.keys()
-    if request.depth is not None or sized:
+    if request.depth is not None or sized or data.model is not None:
         model = model_at(request, data, depth_of(request))
         return model, _speed(model, data, training, seconds=seconds)
+    worth = MOST_PASSES * tokens_of_pass(data)
     best: tuple[ModelConfig, float] | None = None
     for depth in DEPTHS:
         model = model_at(request, data, depth)
         speed = _speed(model, data, training, seconds=seconds)
-        if best is not None and speed * seconds < TOKENS_PER_WEIGHT * block_weights(model):
+        enough = TOKENS_PER_WEIGHT * block_weights(model)
+        if depth <= DEFAULT_DEPTH:
+            enough = min(enough, worth)
+        if best is not None and speed * seconds < enough:
             break
         best = model, speed
     assert best is not None

@@ -41,6 +41,14 @@ def test_without_a_deadline_the_steps_never_change() -> None:
     assert pace.seconds == 50_000.0
 
 
+def test_time_for_more_than_the_most_steps_is_left_over() -> None:
+    clock = Clock()
+    pace = Pace(70, most=70, deadline=clock.now + 300, reserve=6.0, clock=clock)
+    assert work(pace, clock, lambda _: 0.1) == 70
+    slow = Pace(70, most=70, deadline=clock.now + 300, reserve=6.0, clock=clock)
+    assert work(slow, clock, lambda _: 10.0) == pytest.approx(29, abs=1)  # 294 s of 10 each
+
+
 DRIFTS: dict[str, Callable[[float], float]] = {
     "as planned": lambda t: 0.1,
     "40 % slower": lambda t: 0.14,

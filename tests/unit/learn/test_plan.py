@@ -14,6 +14,7 @@ from nextword.errors import ConfigError
 from nextword.learn import compiling
 from nextword.learn import plan as planning
 from nextword.learn.data import Prepared, find_tokenizer, prepare_data
+from nextword.learn.passes import GENTLE, MOST_PASSES, OFTEN, tokens_of_pass
 from nextword.learn.plan import (
     BATCH_TOKENS,
     MARGIN_SECONDS,
@@ -26,6 +27,7 @@ from nextword.learn.plan import (
 )
 from nextword.learn.request import TrainRequest
 from nextword.model.decoder import Decoder
+from nextword.presets import DEFAULT_DEPTH
 from nextword.text.corpus import open_corpus
 
 
@@ -44,7 +46,12 @@ def asked(folder: Path, path: Path | None = None, **settings: Any) -> TrainReque
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """A machine whose speed is known; the widths that it was measured with."""
+    """A machine whose speed is known, and as much data as it can see; the widths it measured."""
+    monkeypatch.setattr(planning, "tokens_of_pass", lambda data: 10**12)
+    return known_speed(monkeypatch)
+
+
+def known_speed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     widths: list[int] = []
 
     def speed(model: ModelConfig, *_: object, **__: object) -> float:
@@ -113,6 +120,32 @@ def test_time_that_is_gone_is_not_planned_with(
     late = make_plan(request, data, started=now - 100)
     assert 1 <= late.training.steps <= whole.training.steps / 50
     assert MARGIN_SECONDS > 0
+
+
+def test_small_data_is_gone_through_so_often_and_no_more(
+    data: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widths = known_speed(monkeypatch)
+    a_pass = tokens_of_pass(data)
+    assert a_pass == data.samples(seed=0, learn="everything").n_samples(0) * 32
+    for minutes in (5.0, 50.0):
+        plan = planned(data, tmp_path, minutes=minutes)
+        batch = plan.training.batch_size * 32
+        assert plan.training.steps == plan.most_steps == -(-MOST_PASSES * a_pass // batch)
+        assert plan.model.n_layers == DEFAULT_DEPTH  # the largest that small data pays for
+        assert plan.training.muon_learning_rate == GENTLE["muon_learning_rate"]
+        assert plan.why[1].startswith(f"no more than {MOST_PASSES} passes over {a_pass:,} tokens")
+    assert max(widths) == 384  # tried, and found too large
+
+
+def test_data_seen_once_is_learned_from_at_full_rates(data: Prepared, tmp_path: Path) -> None:
+    n_samples = data.samples(seed=0, learn="everything").n_samples(0)
+    once, often = (
+        planned(data, tmp_path, steps=n_samples * passes, training={"batch_size": 1}).training
+        for passes in (1, OFTEN)
+    )
+    assert (once.learning_rate, once.muon_learning_rate) == (0.02, 0.04)
+    assert (often.learning_rate, often.muon_learning_rate) == tuple(GENTLE.values())
 
 
 def test_batches_are_smaller_for_small_data_and_fit_their_parts(
