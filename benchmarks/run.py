@@ -17,6 +17,7 @@ PROGRAMS = {  # name → what is run; about two and a half hours in all on two c
     "growth": "growth.py",
     "time_to_quality": "time_to_quality.py",
     "kills": "kills.py",
+    "corrections": "corrections.py",
     "memory_of_shards": "memory_of_shards.py",
     "real_texts": "real_texts.py shakespeare wikitext gsm8k",
     "gpu": "gpu.py",  # says so and ends where there is no GPU

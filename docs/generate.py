@@ -262,6 +262,7 @@ WORDS = (
     ("dictionary", "vocabulary", "vocabulary", "vocabulary", "vocabulary"),
     ("embedding", "`token_embedding`", "`wte`", "`embed_tokens`", "`embed`"),
     ("position encoding", "`position`", "`wpe`", "`rotary_emb`", "`pos_embed`"),
+    ("– (later models)", "`token_shift`", "–", "–", "–"),
     ("word_vector_i", "`residual`", "`x`", "`hidden_states`", "`resid_pre`"),
     ("Mq, query_vector_i", "`attention.query`", "`c_attn`", "`q_proj`", "`W_Q`, `q`"),
     ("Mk, key_vector_j", "`attention.key`", "`c_attn`", "`k_proj`", "`W_K`, `k`"),

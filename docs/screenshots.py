@@ -1,6 +1,7 @@
-"""Takes the pictures of docs/see.md: the page of three models, light and dark.
+"""Takes the pictures of docs/see.md and docs/teach.md: the page of three models, light and dark.
 
-    python -m docs.screenshots --try out/try    write docs/pictures/see-*.png anew
+    python -m docs.screenshots --try out/try    write docs/pictures/*.png anew
+    python -m docs.screenshots --only teach     only those whose name begins so
     python -m docs.screenshots --models out/see write the two others' folders, for nextword serve
 
 It needs chromium and what the tests need; the model of `make try` must have been made. The other
@@ -9,7 +10,9 @@ two are the tests' own: the article's of width 2, and one of the size of GPT-2 w
 
 import argparse
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +28,12 @@ PICTURES = Path(__file__).resolve().parent / "pictures"
 WIDTH = 1000  # pixels of the window
 THEMES = ("light", "dark")
 LONG_SENTENCE = models.long_text(120)
+LESSON = {  # the fields of the Teach tab
+    "prompt": "what is a query?",
+    "reply": "It is what a word asks for.",
+    "phrasings": "tell me about the query",
+}
+TALLEST_LESSON = 2780  # down to the measures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,22 +72,53 @@ def pictures(folder: Path) -> list[tuple[Picture, LanguageModel]]:
     return [(seed, models.seed2()), (trained, learned), (deep, large)]
 
 
-def take(browser: Browser, picture: Picture, address: str, theme: str) -> Path:
+def take(browser: Browser, picture: Picture, address: str, theme: str) -> None:
     """Open the page, wait until all is drawn, and write its picture."""
-    path = PICTURES / f"see-{picture.name}-{theme}.png"
-    size = {"width": WIDTH, "height": 900}
-    with browser.new_context(viewport=size, color_scheme=theme) as context:  # type: ignore[arg-type]
-        opened = Opened(page=context.new_page(), address=address)
+    with window(browser, address, theme) as opened:
         opened.go(picture.turns)  # in the way that this model learned to read
         opened.select(position=picture.position, layer=picture.layer, head=picture.head)
-        box = opened.page.locator(picture.part).bounding_box()
-        assert box is not None
-        box["height"] = min(box["height"], picture.tallest)
-        opened.page.screenshot(path=path, full_page=True, clip=box)
+        write(opened, f"see-{picture.name}-{theme}", part=picture.part, tallest=picture.tallest)
+
+
+def take_lesson(browser: Browser, folder: Path, theme: str) -> None:
+    """Teach a copy of a model on the page; pictures of before and after."""
+    with tempfile.TemporaryDirectory() as place:
+        copy = Path(place) / folder.name
+        shutil.copytree(folder, copy)
+        with served(LanguageModel.load(copy)) as address, window(browser, address, theme) as opened:
+            opened.go(tab="teach")
+            for name, text in LESSON.items():
+                opened.page.locator(f"#teach-{name}").fill(text)
+            opened.page.locator("#teach-start").focus()
+            opened.ready()
+            write(opened, f"teach-before-{theme}", tallest=TALLEST_LESSON)
+            opened.page.locator("#teach-start").click()
+            opened.page.locator("#teach-measures").wait_for(timeout=300_000)
+            opened.ready()
+            write(opened, f"teach-after-{theme}", tallest=TALLEST_LESSON)
+            opened.page.locator("#teach-undo").click()  # nothing is open when the server ends
+            opened.ready()
+
+
+@contextmanager
+def window(browser: Browser, address: str, theme: str) -> Iterator[Opened]:
+    """A window of the browser on a model's page."""
+    size = {"width": WIDTH, "height": 900}
+    with browser.new_context(viewport=size, color_scheme=theme) as context:  # type: ignore[arg-type]
+        yield Opened(page=context.new_page(), address=address)
+
+
+def write(opened: Opened, name: str, *, part: str = "body", tallest: int) -> None:
+    """Write a picture of a part of the page, with as few colors as it needs."""
+    path = PICTURES / f"{name}.png"
+    box = opened.page.locator(part).bounding_box()
+    assert box is not None
+    box["height"] = min(box["height"], tallest)
+    opened.page.screenshot(path=path, full_page=True, clip=box)
     with Image.open(path) as full:  # a palette takes a third of the bytes
         small = full.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     small.save(path, optimize=True)
-    return path
+    print(path)
 
 
 def main() -> None:
@@ -87,17 +127,20 @@ def main() -> None:
     parser.add_argument("--try", dest="learned", type=Path, default=Path("out/try"),
                         help="the folder that make try wrote (default: out/try)")  # fmt: skip
     parser.add_argument("--models", type=Path, help="a folder for the models themselves")
+    parser.add_argument("--only", choices=("see", "teach"), help="only these pictures")
     arguments = parser.parse_args()
     PICTURES.mkdir(exist_ok=True)
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        for picture, lm in pictures(arguments.learned):
+        for theme in THEMES if arguments.only != "see" else ():
+            take_lesson(browser, arguments.learned, theme)
+        for picture, lm in pictures(arguments.learned) if arguments.only != "teach" else ():
             if arguments.models is not None and picture.name != "try":
                 lm.save(arguments.models / picture.name, replace=True)
             with served(lm) as address:
                 for theme in THEMES:
-                    print(take(browser, picture, address, theme))
+                    take(browser, picture, address, theme)
         browser.close()
 
 

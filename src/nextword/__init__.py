@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from nextword.model.decoder import Decoder
     from nextword.presets import preset
     from nextword.reply.stream import Reply
+    from nextword.teach.config import TeachingConfig
+    from nextword.teach.lesson import Lesson
     from nextword.text.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
@@ -30,10 +32,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "Decoder": "nextword.model.decoder",
     "LanguageModel": "nextword.language_model",
+    "Lesson": "nextword.teach.lesson",
     "ModelConfig": "nextword.config",
     "NextwordError": "nextword.errors",
     "Reply": "nextword.reply.stream",
     "ReplyConfig": "nextword.config",
+    "TeachingConfig": "nextword.teach.config",
     "Tokenizer": "nextword.text.tokenizer",
     "Trace": "nextword.glass.trace",
     "TrainingConfig": "nextword.config",
@@ -48,10 +52,12 @@ _HOMES = {
 __all__ = [
     "Decoder",
     "LanguageModel",
+    "Lesson",
     "ModelConfig",
     "NextwordError",
     "Reply",
     "ReplyConfig",
+    "TeachingConfig",
     "Tokenizer",
     "Trace",
     "TrainingConfig",

@@ -9,8 +9,10 @@
     ├── FolderError           a folder that is no model, is damaged, or is of an unknown family
     ├── RunError              a training run that cannot start, go on or be saved
     │   ├── RunBusyError      another process is training in this folder
+    │   │   └── TeachBusyError  another teacher or training holds this folder
     │   ├── RunChangedError   data, tokenizer or configuration differ from the run in the folder
-    │   └── CheckpointError   a checkpoint is damaged or could not be written
+    │   ├── CheckpointError   a checkpoint is damaged or could not be written
+    │   └── LessonError       a lesson that cannot be kept or undone
     ├── StoppedError          training was asked to stop, and saved everything
     ├── LossError             the loss is not a finite number
     └── MissingExtraError     an optional package is needed and not installed
@@ -71,12 +73,20 @@ class RunBusyError(RunError):
     """Another process is training in this folder."""
 
 
+class TeachBusyError(RunBusyError):
+    """Another teacher or training holds this folder."""
+
+
 class RunChangedError(RunError):
     """Data, tokenizer or configuration differ from the run in the folder."""
 
 
 class CheckpointError(RunError):
     """A checkpoint is damaged or could not be written."""
+
+
+class LessonError(RunError):
+    """A lesson that cannot be kept or undone."""
 
 
 class StoppedError(NextwordError):

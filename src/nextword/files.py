@@ -33,6 +33,39 @@ def write_whole(path: Path, data: bytes | str) -> None:
         raise disk_error(path, error) from error
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a killed `write_whole` left half written; only for who alone writes there."""
+    for left in folder.glob(".*.partial"):
+        if left.is_file():  # a folder is its owner's to finish or to throw away
+            left.unlink()
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Append a line, or leave the file as it was.
+
+    Raises:
+        RunError: the disk is full or may not be written; no half line is left.
+    """
+    before = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("ab", buffering=0) as file:
+            if file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.truncate(path, before)
+        raise disk_error(path, error) from error
+
+
+def flush(path: Path) -> None:
+    """Push what was written to a file to the disk itself; RunError says why it cannot be."""
+    try:
+        with path.open("rb+") as file:
+            sync(file.fileno())
+    except OSError as error:
+        raise disk_error(path, error) from error
+
+
 def sync(descriptor: int) -> None:
     """Push a file's content to the disk itself."""
     os.fsync(descriptor)

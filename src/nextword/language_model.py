@@ -1,13 +1,14 @@
 """A language model: tokenizer, decoder and folder behind one object."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from nextword.config import ModelConfig, ReplyConfig
-from nextword.errors import ConfigError, ContextError, DataError
+from nextword.errors import ConfigError, ContextError
 from nextword.folder.card import CardFacts, model_card
 from nextword.folder.store import Kind, load_model, save_model
 from nextword.glass.chain import Chain, explain
@@ -20,10 +21,14 @@ from nextword.glass.verdicts import TOP, Verdicts, make_verdicts
 from nextword.model.decoder import Decoder
 from nextword.reply.engine import fit_prompt
 from nextword.reply.stream import Reply, ReplyStream
-from nextword.text.dialogue import prompt_ids
+from nextword.settings import config_from
+from nextword.teach.config import TeachingConfig
+from nextword.teach.correction import Correction, Pair, Prompt, at_position, prompt_tokens
+from nextword.teach.history import History
+from nextword.teach.lesson import Lesson, TeachingStep
+from nextword.teach.lessons import corrections_of, teach
+from nextword.teach.teaching import Teaching
 from nextword.text.tokenizer import Tokenizer
-
-Prompt = str | Sequence[str]  # a prompt, or the turns so far: prompt, reply, prompt, …
 
 
 class LanguageModel:
@@ -33,6 +38,7 @@ class LanguageModel:
         decoder, tokenizer: the two.
         kind: "dialogue" where it learned to reply, "text" where it learned to go on with a text.
         folder: where it was read from or saved to; None for one that is only in memory.
+        history: the lessons that it was taught since it was opened.
     """
 
     def __init__(
@@ -49,6 +55,7 @@ class LanguageModel:
         self.kind: Kind = kind
         self.folder = folder
         self.chat_template = chat_template
+        self.history: History | None = None
         self._edits: list[Changes] = []  # of the `edit` blocks that are open, outer ones first
         self._version: tuple[Stamp, str] | None = None
 
@@ -124,12 +131,7 @@ class LanguageModel:
             DataError: several turns without dialogue.
         """
         as_dialogue = self.kind == "dialogue" if dialogue is None else dialogue
-        turns = [prompt] if isinstance(prompt, str) else list(prompt)
-        if as_dialogue:
-            return prompt_ids(turns, self.tokenizer)
-        if len(turns) != 1:
-            raise DataError(f"{len(turns)} turns are given to go on with; a text is one")
-        return self.tokenizer.encode(turns[0]) or [self.tokenizer.end_id]
+        return prompt_tokens(prompt, self.tokenizer, dialogue=as_dialogue)
 
     def stream(
         self,
@@ -288,6 +290,65 @@ class LanguageModel:
             self.decoder, ids, self.tokenizer.token, position=position, layer=layer, head=head,
             top=top, changes=self._edits,
         )  # fmt: skip
+
+    def teach(
+        self, pairs: Sequence[Pair | Correction], *,
+        phrasings: Sequence[Prompt] | Sequence[Sequence[Prompt]] = (),
+        config: TeachingConfig | None = None, rehearse: str | Path | None = None,
+        on_step: Callable[[TeachingStep], None] | None = None, keep: bool = False, **settings: Any,
+    ) -> Lesson:  # fmt: skip
+        """Correct what the model says: adjust its weights until every taught word is right.
+
+        If it is learned, the model has its new weights at once; if not, they are as they were. Its
+        folder stays as it is until the lesson is kept. Ctrl-C ends a lesson, unlearned.
+
+        Args:
+            pairs: prompts with the replies that they should have had, or corrections.
+            phrasings: other ways to ask, judged only; of several pairs one list for each.
+            config: how; or its fields as `settings`, for example `margin=0.9`.
+            rehearse: a file of what must stay; None: what the folder keeps of the training data.
+            on_step: is told every step.
+            keep: write what was learned to the folder, which is held from the beginning.
+
+        Raises:
+            ConfigError: nothing to teach, a wrong setting, inside an `edit`, keep without a folder.
+            NextwordError: see `from_pair`, `Teaching` and `Lesson.keep`.
+        """
+
+        def begin() -> Teaching:
+            return self.teaching(
+                pairs, phrasings=phrasings, config=config, rehearse=rehearse, **settings
+            )
+
+        return teach(self, begin, on_step=on_step, keep=keep)
+
+    def teaching(
+        self, pairs: Sequence[Pair | Correction], *,
+        phrasings: Sequence[Prompt] | Sequence[Sequence[Prompt]] = (),
+        config: TeachingConfig | None = None, rehearse: str | Path | None = None, **settings: Any,
+    ) -> Teaching:  # fmt: skip
+        """A lesson to be taken step by step; arguments and errors as `teach`."""
+        if self._edits:
+            raise ConfigError("a lesson cannot be taught inside an edit; teach outside of it")
+        if config is not None and settings:
+            raise ConfigError(f"both config and {next(iter(settings))} are given; give one of them")
+        chosen = config or config_from(TeachingConfig, settings)
+        taught, asked = corrections_of(self, pairs, phrasings)
+        file = None if rehearse is None else Path(rehearse)
+        return Teaching(self, taught, asked, config=chosen, rehearse=file)
+
+    def correction(self, ids: Sequence[int], right: str | int) -> Correction:
+        """That after a sentence's tokens this word should follow; see `at_position`."""
+        return at_position(ids, right, self.tokenizer, context_length=self.config.context_length)
+
+    def reload(self) -> None:
+        """Read the folder again, into this very object; ConfigError without one, else as `load`."""
+        if self.folder is None:
+            raise ConfigError("this model is only in memory, so there is nothing to read again")
+        loaded = load_model(self.folder, device=str(self.decoder.device))
+        self.decoder, self.tokenizer = loaded.decoder.eval(), loaded.tokenizer
+        self.kind, self.chat_template = loaded.kind, loaded.chat_template
+        self.history = None
 
     def _check_length(self, ids: Sequence[int]) -> None:
         if len(ids) > self.config.context_length:

@@ -18,6 +18,8 @@ from tests.unit.serve.models import SENTENCE, article
 from nextword.cli import serve as module
 from nextword.cli.main import main
 from nextword.errors import RunError
+from nextword.language_model import LanguageModel
+from nextword.learn.lock import hold
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,45 @@ def test_a_running_reply_does_not_hold_up_the_end(tmp_path: Path) -> None:
         assert (last["event"], last["error"]["code"]) == ("error", "stopped")
         connection.close()
         assert process.communicate(timeout=20)[1] == ""
+        assert process.returncode == 0
+
+
+def test_the_end_drops_a_lesson_that_is_not_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "learns"
+    article().save(folder)
+    version = LanguageModel.load(folder).version
+    with started(folder) as (process, _, port):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        config = {"margin": 0.0, "largest_kl": 99, "learning_rate": 0.1}
+        body = json.dumps({"pairs": [["the cat", "the"]], "config": config})
+        connection.request("POST", "/api/teach", body, {"Content-Type": "application/json"})
+        events = [json.loads(line) for line in connection.getresponse().read().splitlines()]
+        assert events[-1]["event"] == "done", events[-1]
+        connection.close()
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=20)
+        assert (process.returncode, rest) == (0, "\nStopped.\n")
+        assert errors == "an unkept lesson was dropped; the folder is as it was\n"
+    assert LanguageModel.load(folder).version == version != events[-1]["version"]
+    with hold(folder, what="teaching"):
+        pass
+
+
+def test_a_lesson_under_way_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    article().save(tmp_path / "learns")
+    with started(tmp_path / "learns") as (process, _, port):
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        config = {"margin": 0.999999, "steps": 100_000, "learning_rate": 1e-9}
+        body = json.dumps({"pairs": [["the cat", "the"]], "config": config})
+        connection.request("POST", "/api/teach", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        assert json.loads(answer.readline())["event"] == "started"
+        assert json.loads(answer.readline())["event"] == "step"
+        process.send_signal(signal.SIGINT)
+        last = json.loads(answer.read().splitlines()[-1])
+        assert (last["event"], last["error"]["code"]) == ("error", "stopped")
+        connection.close()
+        assert process.communicate(timeout=20) == ("\nStopped.\n", "")
         assert process.returncode == 0
 
 

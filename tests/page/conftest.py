@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,9 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.page import models
 from tests.page.pages import Opened, watch
 from tests.page.serving import served, served_from, unpacked_wheel
+from tests.small_runs import quick
+
+from nextword.language_model import LanguageModel
 
 Theme = Literal["light", "dark"]
 Open = Callable[..., AbstractContextManager[Opened]]
@@ -54,6 +58,33 @@ def addresses() -> Iterator[Callable[[str], str]]:
             return known[name]
 
         yield address
+
+
+@dataclass(frozen=True)
+class Student:
+    """A model that a test may teach, its folder, and the address of its page."""
+
+    lm: LanguageModel
+    folder: Path
+    address: str
+
+
+@pytest.fixture(scope="session")
+def learned_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the model that is taught; trained once, never changed."""
+    with pytest.MonkeyPatch.context() as patch:
+        quick(patch)
+        return models.learned(tmp_path_factory.mktemp("learned"))
+
+
+@pytest.fixture
+def student(learned_folder: Path, tmp_path: Path) -> Iterator[Student]:
+    """A copy of it, served."""
+    folder = tmp_path / "student"
+    shutil.copytree(learned_folder, folder)
+    lm = LanguageModel.load(folder)
+    with served(lm) as address:
+        yield Student(lm, folder, address)
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,16 @@
 
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from tests.page.truth import WEIGHTS, WIDTH, WORDS
+from tests.small_runs import request
 from tokenizers import Tokenizer as Backend
 
 from nextword.language_model import LanguageModel
+from nextword.learn.train import train
 from nextword.model.decoder import Decoder
 from nextword.presets import preset
 from nextword.text.learn_tokenizer import END, PAD, UNKNOWN
@@ -21,6 +24,20 @@ NAMES = (
     "the", "old", "river", "cat", "dog", "small", "bridge", "near", "sees", "hears", "who",
     "under", "a", "boat", "and", "quiet", "winter", "walks", "to", "light", "stone", "green",
 )  # fmt: skip
+TAUGHT = {  # what the model to teach knows, the last two only from its held-out data
+    "where is the cat": "on the mat",
+    "where is the dog": "in the house",
+    "where is the boat": "on the river",
+    "where is the bird": "in the tree",
+    "who sees the cat": "the dog",
+    "who sees the dog": "the bird",
+    "what is green": "the tree",
+    "what is old": "the boat",
+    "what is small": "the bird",
+    "what is red": "the house",
+    "who is near the river": "the boat",
+    "who is near the tree": "the cat",
+}
 
 
 def seed2(*, words: Sequence[str] = WORDS) -> LanguageModel:
@@ -78,6 +95,25 @@ def deep(*, width: int = 96, context: int = 64, preset_name: str = "gpt2") -> La
             elif name.endswith("bias"):
                 parameter.normal_(std=0.1, generator=generator)
     return LanguageModel(decoder, tokenizer, kind="text")
+
+
+def learned(folder: Path) -> Path:
+    """Train a model of the seed preset on TAUGHT, two of it held out; its folder."""
+    data = folder / "taught.jsonl"
+    pairs = [{"prompt": prompt, "reply": reply} for prompt, reply in TAUGHT.items()]
+    data.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    run = request(
+        data,
+        folder / "model",
+        preset="seed",
+        model={"d_model": 16},
+        context=32,
+        held_out=0.2,
+        steps=300,
+        training={"evaluate_every": 0, "checkpoint_every": 0},
+    )
+    train(run)
+    return run.out
 
 
 def long_text(tokens: int) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from tests.page import models
-from tests.page.conftest import Open, Theme
+from tests.page.conftest import Open, Student, Theme
+from tests.page.lessons import carry, never, press, read, teach
 from tests.page.pages import Opened
 
 AXE = (Path(__file__).parent / "vendor/axe.min.js").read_text(encoding="utf-8")
@@ -53,6 +54,32 @@ def test_replying(opened: Open, addresses: Callable[[str], str], theme: Theme) -
             page.page.locator("#reply-next").click()
             page.ready()
         unfold(page)
+        assert violations(page) == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_teaching(opened: Open, student: Student, theme: Theme) -> None:
+    """Before a lesson, while it goes on, when it is not learned, learned, and kept."""
+    with opened(student.address, theme=theme) as page:
+        read(page)
+        assert page.page.locator("#should-be").is_visible()
+        assert violations(page) == []
+        carry(page)
+        unfold(page)
+        assert violations(page) == []
+        never(page)
+        page.page.locator("#teach-start").click()
+        page.page.locator("#teach-numbers").wait_for()
+        assert violations(page) == []
+        press(page, "teach-stop")
+        unfold(page)
+        assert violations(page) == []
+        page.page.reload()  # the settings of before
+        page.ready()
+        teach(page)
+        unfold(page)
+        assert violations(page) == []
+        press(page, "teach-keep")
         assert violations(page) == []
 
 

@@ -38,6 +38,27 @@ def test_a_text_that_looks_like_html(opened: Open, addresses: Callable[[str], st
         page.complaints.clear()  # the browser notes the answer 422
 
 
+def test_a_lesson_that_looks_like_html(opened: Open, addresses: Callable[[str], str]) -> None:
+    """In the form, in what was learned, and in what else changed."""
+    with opened(addresses("nasty")) as page:
+        page.go()
+        carried = {"ids": [0, 3, 1], "right": 3, "said": models.NASTY, "was": models.NASTY}
+        words = ["what", models.NASTY, "is"]
+        page.page.evaluate("it => nextword.store.correct(it)", carried | {"words": words})
+        page.ready()
+        assert page.page.locator("#teach-right").input_value() == models.NASTY
+        assert not page.page.evaluate(RAN)
+        page.page.locator("#teach-start").click()
+        page.page.locator("#teach-measures").wait_for()
+        page.ready()
+        assert models.NASTY in page.page.locator("#teach-sides").inner_text()
+        assert not page.page.evaluate(RAN)
+        undo = page.page.locator("#teach-undo[aria-disabled=false]")
+        if undo.count():
+            undo.click()  # the model is other tests', too
+            page.ready()
+
+
 def open_the_inspector(page: Opened) -> None:
     """Show how a number was computed: its labels have words."""
     page.page.locator("#panel-3 nw-number button:visible").first.click()

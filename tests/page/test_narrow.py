@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 from tests.page import models
-from tests.page.conftest import Open
+from tests.page.conftest import Open, Student
+from tests.page.lessons import carry, press, read, teach
 from tests.page.pages import Opened
 
 LEAST = 24  # pixels of a target, each way (WCAG 2.2, 2.5.8)
@@ -54,6 +55,26 @@ def test_replying(opened: Open, addresses: Callable[[str], str]) -> None:
         page.page.locator("#reply-reason").wait_for()
         page.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
         page.ready()
+        assert_fits(page)
+
+
+@pytest.mark.parametrize(("width", "letters"), [(360, 100), (1280, 200)])
+def test_teaching(opened: Open, student: Student, width: int, letters: int) -> None:
+    """On a telephone, and with letters of 200 %: before a lesson, after it, and when it is kept."""
+    with opened(student.address, width=width, height=740) as page:
+        read(page)
+        page.page.evaluate("size => { document.documentElement.style.fontSize = size; }",
+                           f"{letters}%")  # fmt: skip
+        assert_fits(page)
+        carry(page)
+        unfold = "document.querySelectorAll('details').forEach(d => { d.open = true; })"
+        page.page.evaluate(unfold)
+        assert_fits(page)
+        teach(page)
+        page.page.evaluate(unfold)
+        page.ready()
+        assert_fits(page)
+        press(page, "teach-keep")
         assert_fits(page)
 
 

@@ -93,18 +93,16 @@ def test_both_forwards_are_the_article_in_numpy(width: int, vocab: int, length: 
     np.testing.assert_allclose(readable, expected, atol=1e-5)
 
 
-def test_the_articles_prompts_are_learned_until_every_next_word_is_right(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    quick(monkeypatch)
-    data = tmp_path / "article.jsonl"
+def learned(folder: Path) -> LanguageModel:
+    """The article's model, trained on its two dialogues."""
+    data = folder / "article.jsonl"
     pairs = [{"prompt": prompt, "reply": reply} for prompt, reply in TURNS]
     data.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     training = {"batch_size": 1, "evaluate_every": 0, "checkpoint_every": 0}
     train(
         request(
             data,
-            tmp_path / "model",
+            folder / "model",
             preset="seed",
             model={},
             context=16,
@@ -113,7 +111,14 @@ def test_the_articles_prompts_are_learned_until_every_next_word_is_right(
             training=training,
         )
     )
-    lm = LanguageModel.load(tmp_path / "model")
+    return LanguageModel.load(folder / "model")
+
+
+def test_the_articles_prompts_are_learned_until_every_next_word_is_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick(monkeypatch)
+    lm = learned(tmp_path)
     for turns in TURNS:
         verdicts = lm.verdicts(turns)
         assert len(verdicts.judged) == 5  # of what is nextword <end> awesome <end>
@@ -121,3 +126,21 @@ def test_the_articles_prompts_are_learned_until_every_next_word_is_right(
         assert verdicts.loss is not None and verdicts.loss < 0.2
         reply = lm.reply(turns[0])
         assert (reply.text.strip(), reply.finish_reason) == ("awesome", "stop")
+
+
+def test_another_reply_is_taught_for_one_of_the_prompts_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both answer awesome; one is taught to answer with another word, and the other does not."""
+    quick(monkeypatch)
+    lm = learned(tmp_path)
+    (taught, _), (other, _) = TURNS
+    before = [verdict.predicted.token_id for verdict in lm.verdicts([other, "awesome"]).judged]
+    lesson = lm.teach([(taught, "what")])
+    assert lesson.learned, lesson.why
+    assert lm.reply(taught).text.strip() == "what"
+    assert lm.reply(other).text.strip() == "awesome"
+    after = [verdict.predicted.token_id for verdict in lm.verdicts([other, "awesome"]).judged]
+    assert after == before
+    lesson.undo()
+    assert lm.reply(taught).text.strip() == "awesome"

@@ -12,7 +12,17 @@ import pytest
 
 from nextword import files
 from nextword.errors import FolderError, RunError
-from nextword.files import disk_error, read_json, sha256_file, sync_folder, write_json, write_whole
+from nextword.files import (
+    append_line,
+    disk_error,
+    flush,
+    read_json,
+    sha256_file,
+    sweep,
+    sync_folder,
+    write_json,
+    write_whole,
+)
 
 
 @pytest.mark.parametrize("content", [b"\x00\xff", b"", "grüße\n", "a\r\nb"])
@@ -124,3 +134,42 @@ def test_broken_json_is_named_with_its_place(
         path.write_bytes(content)
     with pytest.raises(FolderError, match=message):
         read_json(path)
+
+
+def test_lines_are_appended_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "lines.jsonl"
+    append_line(path, b"one\n")
+    append_line(path, b"two\n")
+    flush(path)
+    open_ = Path.open
+
+    class Full:
+        """A file that takes three bytes and no more."""
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            self.file = open_(*arguments, **options)
+
+        def __enter__(self) -> "Full":
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.file.close()
+
+        def write(self, line: bytes) -> int:
+            return int(self.file.write(line[:3]))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda *of, **how: Full(*of, **how))
+        with pytest.raises(RunError, match="the disk is full"):
+            append_line(path, b"three\n")
+    assert path.read_bytes() == b"one\ntwo\n"
+
+
+def test_what_a_killed_writer_left_is_swept(tmp_path: Path) -> None:
+    (tmp_path / ".note.txt.7.partial").touch()
+    (tmp_path / ".folder.partial").mkdir()
+    (tmp_path / "note.txt").touch()
+    sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".folder.partial", "note.txt"}

@@ -1,7 +1,7 @@
 """The arrows between the rooms, read from the imports; and the few rules of every file.
 
     errors → files, settings → config → machine, presets → text, model → glass, folder, reply
-           → learn → ladder, language_model → api → serve → cli
+           → learn → teach → ladder, language_model → api → serve → cli
 
 A room may import those before it, never those after it, nor one on its own floor.
 """
@@ -28,6 +28,7 @@ FLOORS = (  # from the ground up; rooms on one floor do not import each other
     ("text", "model"),
     ("glass", "folder", "reply"),
     ("learn",),
+    ("teach",),
     ("ladder", "language_model"),
     ("api",),
     ("serve",),
@@ -40,7 +41,12 @@ FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 LATE = {"pyarrow", "torch.utils.tensorboard", "tensorboard", "transformers"}
 # What must load without torch: it is on the way to `nextword --help`, or has no use for it.
 QUICK_ROOMS = {"cli", "text", "errors", "files", "settings", "config", "presets", "nextword"}
-QUICK_MODULES = {"nextword.learn.request", "nextword.learn.progress", "nextword.learn.readable"}
+QUICK_MODULES = {
+    "nextword.learn.request",
+    "nextword.learn.progress",
+    "nextword.learn.readable",
+    "nextword.teach.config",
+}
 # All that the model's room may import; no files, no JSON, no operating system.
 MODEL_NEEDS = {"collections", "dataclasses", "math", "typing", "torch", "nextword"}
 LONGEST, LONG = 500, 300  # lines of a file: never more; better not more
@@ -225,7 +231,7 @@ def test_importing_nextword_and_asking_for_help_load_no_torch() -> None:
         "import sys, nextword\n"
         "from nextword import ModelConfig, TrainingConfig, ReplyConfig, NextwordError, preset\n"
         "from nextword.cli.main import main\n"
-        "names = 'train look reply chat evaluate ladder doctor serve try'\n"
+        "names = 'train teach lessons look reply chat evaluate ladder doctor serve try'\n"
         "for name in names.split():\n"
         "    try: main([name, '--help'])\n"
         "    except SystemExit: pass\n"

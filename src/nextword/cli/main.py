@@ -20,6 +20,8 @@ COMMANDS = {
     "train": ("nextword.cli.train:train", "Teach a new transformer your text or dialogues."),
     "look": ("nextword.cli.look:look", "See every number between a prompt and its next token."),
     "reply": ("nextword.cli.reply:reply", "Let a model answer prompts."),
+    "teach": ("nextword.cli.teach:teach", "Correct what a model says, and see what that changed."),
+    "lessons": ("nextword.cli.lessons:lessons", "List what a model was taught, and undo it."),
     "chat": ("nextword.cli.chat:chat", "Talk with a model, turn by turn."),
     "evaluate": ("nextword.cli.evaluate:evaluate", "Measure how well a model knows a text."),
     "ladder": ("nextword.cli.ladder:ladder", "Climb from the article's model to today's, on data."),

@@ -40,7 +40,8 @@ def serve(folder: Path, port: int, host: str, open_page: bool, threads: int | No
     """Open the model in FOLDER as a page in the browser, and follow every number of it.
 
     Read a sentence and see what the model predicts at every word and why; let it reply, word by
-    word. Nothing leaves this machine, and nobody else can ask. Ctrl-C ends it.
+    word; teach it where it was wrong. Nothing leaves this machine, and nobody else can ask. Ctrl-C
+    ends it.
     """
     listener = listen(host, port)  # first, since it fails at once
     with listener:
@@ -115,9 +116,12 @@ def run(model: "LanguageModel", listener: socket.socket, *, host: str, open_page
         if open_page:
             threading.Thread(target=_open, args=(address,), daemon=True).start()
 
+    def dropped() -> None:
+        click.echo("an unkept lesson was dropped; the folder is as it was", err=True)
+
     app = make_app(model, hosts=LOOPBACK | {host.lower(), bound})
     try:
-        run_server(app, listener, ready=ready)
+        run_server(app, listener, ready=ready, dropped=dropped)
     except KeyboardInterrupt:  # comes when all is closed
         click.echo("\nStopped.")
 

@@ -59,7 +59,9 @@ class Count(click.ParamType[int]):
 )
 @click.argument("data", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The model's folder.")
-@click.option("--preset", metavar="NAME", help="seed, gpt2, llama or qwen3 (the default).")
+@click.option("--from", "start", metavar="FOLDER", help="Go on from this model's weights.")
+@click.option("--lessons", is_flag=True, help="Learn what --from's model was taught, too.")
+@click.option("--preset", metavar="NAME", help="seed, gpt2, llama, qwen3 (default) or nextword.")
 @click.option("--depth", type=int, help="The dial: d_model = 64 × depth, depth blocks and heads.")
 @click.option("--steps", type=Count(), help="Budget: optimizer steps.")
 @click.option("--tokens", type=Count(), help="Budget: tokens to learn from; 500k, 1.5M.")
@@ -102,6 +104,7 @@ def train(
     settings: tuple[str, ...],
     skip_bad: bool,
     fresh: bool,
+    lessons: bool,
     tensorboard: bool | None,
     quiet: bool,
     **options: Any,
@@ -121,8 +124,9 @@ def train(
         apply_setting(values, setting)
     if skip_bad:
         values["skip_bad"] = True
+    request = request_from(values, data, out)
     run(
-        request_from(values, data, out),
+        with_lessons(request, quiet=quiet) if lessons else request,
         fresh=fresh,
         tensorboard=_installed("tensorboard") if tensorboard is None else tensorboard,
         quiet=quiet,
@@ -151,6 +155,32 @@ def run(
         )
         for line in trained.lines():
             click.echo(line)
+
+
+def with_lessons(request: "TrainRequest", *, quiet: bool) -> "TrainRequest":
+    """The request with all that its --from was taught as further data.
+
+    Raises:
+        ConfigError: there is no --from.
+        RunError: --out is no place for a run.
+    """
+    import dataclasses
+
+    from nextword.learn.run import check_place
+    from nextword.teach.as_data import LESSONS_DATA, write_lessons
+
+    if request.start is None:
+        raise ConfigError("--lessons needs --from FOLDER, the model that was taught")
+    check_place(request.out)
+    path = request.out / "training" / LESSONS_DATA
+    left_out = write_lessons(Path(request.start), path)
+    if left_out and not quiet:
+        click.echo(
+            f"{left_out} single words that were corrected in a dialogue model are left out: they "
+            "are no replies",
+            err=True,
+        )
+    return dataclasses.replace(request, data=(*request.data, str(path)))
 
 
 def _installed(package: str) -> bool:
@@ -232,7 +262,7 @@ def request_from(values: dict[str, Any], data: tuple[str, ...], out: Path) -> "T
     """
     import dataclasses
 
-    from nextword.learn.request import TrainRequest
+    from nextword.learn.request import TrainRequest, refuse_beside_start
 
     allowed = {item.name for item in dataclasses.fields(TrainRequest)} - {"data", "out"}
     for key, value in values.items():
@@ -240,6 +270,8 @@ def request_from(values: dict[str, Any], data: tuple[str, ...], out: Path) -> "T
             raise ConfigError(unknown("setting", key, sorted(allowed)))
         if key in SECTIONS and not isinstance(value, dict):
             raise ConfigError(f"{key} is {value!r}; it must be a table, [{key}]")
+    if values.get("start") is not None:
+        refuse_beside_start(values.keys())  # also where a value is the default's
     if isinstance(values.get("minutes"), int):
         values["minutes"] = float(values["minutes"])
     return TrainRequest(data=data, out=out, **values)

@@ -7,6 +7,7 @@ Reading runs no code and unpickles nothing.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -17,6 +18,7 @@ from nextword.config import ModelConfig
 from nextword.errors import ConfigError, FolderError, unknown
 from nextword.files import read_json, write_json, write_whole
 from nextword.folder.families import config_from_json, config_to_json
+from nextword.folder.taught import TRAINING, has_run
 from nextword.folder.tensors import CODES
 from nextword.folder.weights import INDEX, WEIGHTS, read_decoder, weight_files, write_weights
 from nextword.folder.whole import settled, whole_folder
@@ -30,7 +32,6 @@ VERSION = 1  # of the layout; a reader refuses a later one
 SHARD_BYTES = 5_000_000_000
 CONFIG, GENERATION = "config.json", "generation_config.json"
 TEMPLATE, CARD, SUMS = "chat_template.jinja", "README.md", "SHA256SUMS"
-TRAINING = "training"  # a run's own subfolder
 MAY_GO = re.compile(  # what an earlier model may have that the new one has not
     "|".join([*map(re.escape, (WEIGHTS, INDEX, TEMPLATE, SUMS)), r"model-\d+-of-\d+\.safetensors"])
 )
@@ -95,11 +96,10 @@ def save_model(
     _check_vocabulary(decoder.config, tokenizer)
     _check_target(folder, replace=replace)
     template = (chat_template or CHAT_TEMPLATE) if kind == "dialogue" else None
-    with whole_folder(folder, replaces=_may_go, order=_turn) as staging:
+    with whole_folder(folder, replaces=may_go, order=turn) as staging:
         tokenizer.write(staging, chat_template=template)
         sums = write_weights(staging, decoder, dtype=dtype, shard_bytes=shard_bytes)
-        lines = [f"{digest}  {name}\n" for name, digest in sums.items()]
-        write_whole(staging / SUMS, "".join(lines))
+        write_sums(staging, sums)
         write_whole(staging / CARD, card)
         ids = _special_ids(tokenizer)
         write_json(staging / GENERATION, {"do_sample": False} | ids)
@@ -113,8 +113,9 @@ def _check_target(folder: Path, *, replace: bool) -> None:
         return
     if not folder.is_dir():
         raise FolderError(f"{folder} is a file; give the name of a folder")
-    found = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    if not found or (folder / TRAINING).is_dir():
+    names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    found = sorted(names - {TRAINING})
+    if not found or has_run(folder):
         return
     if CONFIG not in found:
         raise FolderError(
@@ -125,6 +126,11 @@ def _check_target(folder: Path, *, replace: bool) -> None:
         raise FolderError(
             f"{folder} already holds a model; give another folder, or ask to replace it"
         )
+
+
+def write_sums(folder: Path, sums: Mapping[str, str]) -> None:
+    """Write SHA256SUMS, as the program `sha256sum` reads it."""
+    write_whole(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in sums.items()))
 
 
 def _config(config: ModelConfig, dtype: torch.dtype, kind: Kind) -> dict[str, Any]:
@@ -143,12 +149,12 @@ def _special_ids(tokenizer: Tokenizer) -> dict[str, Any]:
     return {"bos_token_id": None, "eos_token_id": end, "pad_token_id": tokenizer.pad_id}
 
 
-def _may_go(name: str) -> bool:
+def may_go(name: str) -> bool:
     """Whether a file of an earlier model goes when the new one has none of that name."""
     return MAY_GO.fullmatch(name) is not None
 
 
-def _turn(name: str) -> int:
+def turn(name: str) -> int:
     """Weights are put in place first, config.json last."""
     return 0 if name.endswith(".safetensors") else 2 if name == CONFIG else 1
 
@@ -186,7 +192,7 @@ def load_model(
         config,
         family,
         weight_files(root),
-        sums=_sums(root),
+        sums=read_sums(root),
         dtype=dtype,
         device=torch.device(device),
     )
@@ -250,7 +256,7 @@ def _template(root: Path) -> str | None:
     return template if isinstance(template, str) else None
 
 
-def _sums(root: Path) -> dict[str, str]:
+def read_sums(root: Path) -> dict[str, str]:
     """The SHA-256 of each file that SHA256SUMS names."""
     if not (root / SUMS).is_file():
         return {}

@@ -24,7 +24,13 @@ def settled(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def whole_folder(folder: Path, *, replaces: Callable[[str], bool], order: Order) -> Iterator[Path]:
+def whole_folder(
+    folder: Path,
+    *,
+    replaces: Callable[[str], bool],
+    order: Order,
+    before_rename: Callable[[], None] | None = None,
+) -> Iterator[Path]:
     """An empty folder to fill; when the block ends well, its files are those of `folder`.
 
     Args:
@@ -32,6 +38,7 @@ def whole_folder(folder: Path, *, replaces: Callable[[str], bool], order: Order)
         replaces: for a file's name, whether it belongs to the content: such a file goes if the
             new content does not have it.
         order: files with smaller numbers are put in place first.
+        before_rename: called when the new content is whole on the disk and does not count yet.
 
     Raises:
         RunError: the disk is full or cannot be written; what was there before is untouched.
@@ -39,20 +46,22 @@ def whole_folder(folder: Path, *, replaces: Callable[[str], bool], order: Order)
     inside = folder.is_dir()
     try:
         if inside:
-            _finish(folder, replaces, order)
+            finish(folder, replaces=replaces, order=order)
         staging = folder / SAVING if inside else folder.with_name(f".{folder.name}{SAVING}")
         _discard(staging)
         staging.mkdir(parents=True)
         try:
             yield staging
             sync_folder(staging)
+            if before_rename is not None:
+                before_rename()
         except BaseException:  # an interrupt too: what is half written is rubbish
             with contextlib.suppress(OSError):
                 _discard(staging)
             raise
         if inside:
             staging.rename(folder / SAVED)
-            _finish(folder, replaces, order)
+            finish(folder, replaces=replaces, order=order)
         else:
             staging.rename(folder)
             sync_folder(folder.parent)
@@ -60,7 +69,7 @@ def whole_folder(folder: Path, *, replaces: Callable[[str], bool], order: Order)
         raise disk_error(folder, error) from error
 
 
-def _finish(folder: Path, replaces: Callable[[str], bool], order: Order) -> None:
+def finish(folder: Path, *, replaces: Callable[[str], bool], order: Order) -> None:
     """Put what `.saved` holds in its place. Done again after a crash, it does the same."""
     saved = folder / SAVED
     if not saved.is_dir():
@@ -68,7 +77,7 @@ def _finish(folder: Path, replaces: Callable[[str], bool], order: Order) -> None
     sync_folder(folder)
     new = sorted((path.name for path in saved.iterdir()), key=order)
     for name in new:
-        _put(saved / name, folder / name)
+        put(saved / name, folder / name)
     for path in list(folder.iterdir()):
         if path.name not in new and path.is_file() and replaces(path.name):
             path.unlink()
@@ -78,12 +87,14 @@ def _finish(folder: Path, replaces: Callable[[str], bool], order: Order) -> None
     _discard(folder / SAVING)
 
 
-def _put(source: Path, target: Path) -> None:
+def put(source: Path, target: Path) -> None:
     """Make `target` the file `source`, which stays: a second name for it, or else a copy."""
     partial = target.with_name(f".{target.name}.partial")
     partial.unlink(missing_ok=True)
+    if target.exists() and target.samefile(source):
+        return  # a rename between two names of one file does nothing, and would leave `partial`
     try:
-        os.link(source, partial)
+        os.link(source.resolve(), partial)  # of the file itself, where `source` points at one
     except OSError:  # a file system without second names
         shutil.copyfile(source, partial)
         with partial.open("rb") as file:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nextword.config import Learn
+from nextword.config import Learn, ModelConfig
 from nextword.errors import DataError, TokenizerError
 from nextword.learn.request import TrainRequest
 from nextword.text.corpus import Corpus, open_corpus
@@ -35,6 +35,7 @@ class Prepared:
         tokenizer, shards: how the text became tokens, and the tokens.
         train, held_out: shards and part to learn from, and to be judged by (None: nothing).
         context: tokens of a sequence.
+        model: of a model that goes on learning; None for a new one, which follows from the plan.
     """
 
     tokenizer: Tokenizer
@@ -42,6 +43,7 @@ class Prepared:
     train: Part
     held_out: tuple[Shards, Part] | None
     context: int
+    model: ModelConfig | None = None
 
     @property
     def is_dialogue(self) -> bool:
@@ -105,8 +107,12 @@ def prepare_data(
     *,
     warn: Callable[[str], None],
     progress: Progress | None = None,
+    model: ModelConfig | None = None,
 ) -> Prepared:
     """Tokenise into `folder` (once), set a part aside, and settle the context.
+
+    Args:
+        model: of a model that goes on learning: no sequence is longer than its context.
 
     Raises:
         DataError: too little text, or broken data.
@@ -122,13 +128,22 @@ def prepare_data(
                 f"the data are {_kind(shards)} and the held-out data {request.held_out} are "
                 f"{_kind(judged)}; both must be of one kind"
             )
-        context = request.context or default_context(shards, min(shards.n_tokens, judged.n_tokens))
-        return Prepared(tokenizer, shards, whole(shards), (judged, whole(judged)), context)
+        context = _context(request, shards, min(shards.n_tokens, judged.n_tokens), model)
+        return Prepared(tokenizer, shards, whole(shards), (judged, whole(judged)), context, model)
     share = request.held_out if request.held_out is not None else default_share(shards, warn)
     shortest = int(shards.n_tokens * (min(share, 1 - share) if share else 1))
-    context = request.context or default_context(shards, shortest)
+    context = _context(request, shards, shortest, model)
     train, rest = split(shards, share=share, seed=seed, context_length=context)
-    return Prepared(tokenizer, shards, train, None if rest is None else (shards, rest), context)
+    held_out = None if rest is None else (shards, rest)
+    return Prepared(tokenizer, shards, train, held_out, context, model)
+
+
+def _context(
+    request: TrainRequest, shards: Shards, shortest: int, model: ModelConfig | None
+) -> int:
+    """The tokens of a sequence: what was asked for, or what suits the data and the model."""
+    context = request.context or default_context(shards, shortest)
+    return context if model is None else min(context, model.context_length)
 
 
 def default_share(shards: Shards, warn: Callable[[str], None]) -> float:

@@ -119,13 +119,13 @@ def facts(
         ("tokenizer", f"{data.tokenizer.kind}, {data.tokenizer.vocab_size:,} tokens"),
         (
             "model",
-            f"{request.preset}: {model.n_layers} × {model.d_model}, {heads}, context "
-            f"{model.context_length}, {decoder.n_parameters:,} parameters",
+            f"{request.start or request.preset}: {model.n_layers} × {model.d_model}, {heads}, "
+            f"context {model.context_length}, {decoder.n_parameters:,} parameters",
         ),
         ("budget", "; ".join(plan.why)),
         (
             "batch",
-            f"{config.batch_size} × {model.context_length} tokens, {config.optimizer}, "
+            f"{config.batch_size} × {data.context} tokens, {config.optimizer}, "
             f"learn {config.learn}, {share(loss_share(trainer.samples))} of positions carry loss",
         ),
         ("machine", machine(decoder)),
@@ -185,7 +185,7 @@ def card_facts(corpus: Corpus, data: Prepared, trainer: Trainer, trained: Traine
         n_tokens=data.train.n_tokens,
         learned=config.learn,
         steps=trained.steps,
-        tokens_per_step=config.batch_size * decoder.config.context_length,
+        tokens_per_step=config.batch_size * data.context,
         optimizer=config.optimizer,
         precision=str(decoder.compute_dtype).removeprefix("torch."),
         seconds=trained.seconds,

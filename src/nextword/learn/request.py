@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,14 @@ from nextword.presets import preset
 DEFAULT_MINUTES = 5.0
 BUDGETS = ("steps", "tokens", "minutes")
 RESERVED = {"vocab_size": "the tokenizer's", "context_length": "--context"}
+STARTED = {  # what a model that goes on learning has already: setting, and what a person calls it
+    "preset": "--preset",
+    "depth": "--depth",
+    "context": "--context",
+    "model": "a size of the model",
+    "tokenizer": "--tokenizer",
+    "vocab_size": "--vocab-size",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +31,7 @@ class TrainRequest:
     Attributes:
         data: files, folders, `-`, or names of bundled data.
         out: the model's folder.
+        start: the folder of a model that goes on learning; None: a new one learns from nothing.
         preset, depth, context: the model; None leaves the choice to the plan.
         model: settings of ModelConfig in place of the preset's.
         training: settings of TrainingConfig in place of the defaults.
@@ -48,6 +57,7 @@ class TrainRequest:
     vocab_size: int | None = None
     held_out: float | str | None = None
     skip_bad: bool = False
+    start: str | None = None
 
     def __post_init__(self) -> None:
         given = [name for name in BUDGETS if getattr(self, name) is not None]
@@ -62,9 +72,22 @@ class TrainRequest:
             raise ConfigError(
                 f"the share held out is {self.held_out}; it must be at least 0 and below 1"
             )
+        if self.start is not None:
+            self._check_start(self.start)
         _check_keys(self.model, ModelConfig, skip=RESERVED)
         _check_keys(self.training, TrainingConfig, skip={"steps": "--steps"})
         self._check_values()
+
+    def _check_start(self, start: str) -> None:
+        """Refuse what the model that goes on learning settles."""
+        fields = {item.name: item for item in dataclasses.fields(self)}
+        others = {name for name in STARTED if getattr(self, name) != _default(fields[name])}
+        refuse_beside_start(others)
+        if self.out.resolve() == Path(start).resolve():
+            raise ConfigError(
+                f"{self.out} is the model that goes on learning; give another --out: undo needs "
+                "the weights that the lessons stand on"
+            )
 
     def _check_values(self) -> None:
         """Refuse what is impossible with any data, before anything is read or made."""
@@ -84,7 +107,31 @@ class TrainRequest:
         """What another start must agree with to go on with the same run: all but the places."""
         values = dataclasses.asdict(self)
         del values["out"], values["data"]
+        if self.start is None:  # runs were begun before there was such a setting
+            del values["start"]
         return values
+
+
+def refuse_beside_start(given: Collection[str]) -> None:
+    """Refuse settings beside the folder of a model that goes on learning, which has its own.
+
+    Args:
+        given: names of settings of TrainRequest.
+
+    Raises:
+        ConfigError: one of them is the model's.
+    """
+    for name, option in STARTED.items():
+        if name in given:
+            raise ConfigError(
+                f"{option} is given beside --from; the model that goes on learning has its own. "
+                "Leave it out, or leave out --from"
+            )
+
+
+def _default(item: "dataclasses.Field[Any]") -> Any:
+    made = item.default_factory
+    return item.default if made is dataclasses.MISSING else made()
 
 
 def _check_keys(values: Mapping[str, Any], cls: type, *, skip: Mapping[str, str]) -> None:

@@ -1,17 +1,18 @@
 """A training run's folder: one process at a time, the settings it began with, what it saved.
 
     OUT/training/
-      lock            held by the process that trains; the kernel frees it when that process dies
+      lock            held by the process that trains or teaches (lock.py)
       settings.json   what the run was begun with; another start must agree with it
       metrics.jsonl   one line of measured values per step
       finished.json   the summary, once the run has ended
       checkpoints/    step-00000100/ …  (checkpoint.py)
 
+Lessons lie there too (teach/records.py); a run leaves them alone.
+
 It knows nothing about models: a checkpoint is named tensors and a state of plain JSON.
 """
 
 import contextlib
-import errno
 import json
 import math
 import os
@@ -20,11 +21,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import filelock
-
-from nextword.errors import FolderError, RunBusyError, RunChangedError, RunError
-from nextword.files import disk_error, read_json, sync, write_json, write_whole
+from nextword.errors import FolderError, RunChangedError, RunError
+from nextword.files import (
+    append_line,
+    disk_error,
+    flush,
+    read_json,
+    sweep,
+    write_json,
+    write_whole,
+)
+from nextword.folder.taught import has_run
 from nextword.learn.checkpoint import Checkpoint, Checkpoints, Parts, plain
+from nextword.learn.lock import hold
 
 SHOWN = 12  # differing settings that a message lists before it only counts them
 TOKENIZER_FILES = frozenset({"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"})
@@ -36,7 +45,7 @@ class Run:
     """A run's folder, held open by this process alone; made with `Run.open`, a context manager."""
 
     def __init__(
-        self, folder: Path, *, lock: filelock.BaseFileLock, warn: Callable[[str], None]
+        self, folder: Path, *, held: contextlib.ExitStack, warn: Callable[[str], None]
     ) -> None:
         self.folder = folder
         self._training = folder / "training"
@@ -44,7 +53,7 @@ class Run:
         self._metrics = self._training / "metrics.jsonl"
         self._finished = self._training / "finished.json"
         self._checkpoints = Checkpoints(self._training / "checkpoints", warn=warn)
-        self._lock = lock
+        self._held = held
         self._warn = warn
 
     @classmethod
@@ -65,12 +74,12 @@ class Run:
             warn: is told, in one sentence, of each thing that a person should know.
 
         Raises:
-            RunBusyError: another process is training in this folder.
+            RunBusyError: somebody trains or teaches in this folder.
             RunChangedError: the run in the folder was begun with other settings.
             RunError: the folder holds other things, or may not be written.
         """
         given = plain(settings, "settings")
-        run = cls(folder, lock=_take_lock(folder), warn=warn)
+        run = cls(folder, held=_take_lock(folder), warn=warn)
         try:
             if fresh:
                 run._clear()
@@ -85,7 +94,7 @@ class Run:
 
     def close(self) -> None:
         """Let other processes train here."""
-        self._lock.release()
+        self._held.close()
 
     def __enter__(self) -> Self:
         return self
@@ -119,7 +128,7 @@ class Run:
             RunError: the disk is full or may not be written; the earlier checkpoints still load.
         """
         if self._metrics.exists():  # what was measured before this step must not be lost after it
-            _flush(self._metrics)
+            flush(self._metrics)
         self._checkpoints.save(step, parts, state)
 
     def load(self) -> Checkpoint | None:
@@ -142,7 +151,7 @@ class Run:
             for name, value in values.items()
         }
         line = json.dumps(plain(finite, "metric"), ensure_ascii=False) + "\n"
-        _append(self._metrics, line.encode("utf-8"))
+        append_line(self._metrics, line.encode("utf-8"))
 
     def metrics(self) -> list[dict[str, Any]]:
         """All measured values, oldest first; a damaged line is left out and named."""
@@ -171,9 +180,7 @@ class Run:
     def _tidy(self) -> None:
         """Remove what a killed process left half done: files, checkpoints, a line of metrics."""
         self._checkpoints.sweep()
-        for left in self._training.glob(".*.partial"):
-            if left.is_file():  # a folder is its owner's to finish or to throw away
-                left.unlink()
+        sweep(self._training)
         if self._metrics.exists():  # the next line must not be glued to half a one
             os.truncate(self._metrics, self._metrics.read_bytes().rfind(b"\n") + 1)
 
@@ -211,28 +218,29 @@ class Run:
             self._warn(f"{_listed(versions)}: the run goes on, but perhaps not bit for bit")
 
 
-def _take_lock(folder: Path) -> filelock.BaseFileLock:
+def _take_lock(folder: Path) -> contextlib.ExitStack:
     """Hold the folder for this process; made first if need be."""
+    held = contextlib.ExitStack()
     try:
-        _check_place(folder)
+        check_place(folder)
         (folder / "training").mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(folder / "training" / "lock", timeout=0, thread_local=False)
-        lock.acquire()
-    except filelock.Timeout:
-        wait = "Wait until it has ended, or choose another --out."
-        raise RunBusyError(f"another process is training in {folder}. {wait}") from None
     except OSError as error:
         raise disk_error(folder, error) from error
-    return lock
+    held.enter_context(hold(folder, what="training"))
+    return held
 
 
-def _check_place(folder: Path) -> None:
-    """A run goes into an empty folder or an earlier run's: never over a person's other files."""
+def check_place(folder: Path) -> None:
+    """A run goes into an empty folder or an earlier run's: never over a person's other files.
+
+    Raises:
+        RunError: there are other things, or a model that no run left there, though it was taught.
+    """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; a run needs a folder. Choose another --out.")
     names = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    others = sorted(names - TOKENIZER_FILES - LITTER)
-    if not others or "training" in names:
+    others = sorted(names - TOKENIZER_FILES - LITTER - {"training"})
+    if not others or has_run(folder):
         return
     if "config.json" in names:
         raise RunError(
@@ -290,25 +298,3 @@ def _metric_values(line: bytes) -> dict[str, Any] | None:
         return None
     good = isinstance(values, dict) and isinstance(values.get("step"), int)
     return values if good and line.endswith(b"\n") else None
-
-
-def _append(path: Path, line: bytes) -> None:
-    """Append a line, or leave the file as it was; RunError says why."""
-    before = path.stat().st_size if path.exists() else 0
-    try:
-        with path.open("ab", buffering=0) as file:
-            if file.write(line) != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.truncate(path, before)
-        raise disk_error(path, error) from error
-
-
-def _flush(path: Path) -> None:
-    """Push what was appended to the disk itself; RunError says why it cannot be."""
-    try:
-        with path.open("rb+") as file:
-            sync(file.fileno())
-    except OSError as error:
-        raise disk_error(path, error) from error

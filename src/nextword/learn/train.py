@@ -16,7 +16,8 @@ from nextword.config import ReplyConfig
 from nextword.errors import FolderError, NextwordError, RunChangedError
 from nextword.files import read_json, write_json, write_whole
 from nextword.folder.card import model_card
-from nextword.folder.store import save_model
+from nextword.folder.store import LoadedModel, load_model, save_model
+from nextword.glass.stamp import version_of
 from nextword.learn.allocator import kept_memory
 from nextword.learn.checkpoint import plain
 from nextword.learn.data import Prepared, find_tokenizer, prepare_data
@@ -27,6 +28,7 @@ from nextword.learn.plan import MARGIN_SECONDS, RESERVE_SHARE, Plan, make_plan
 from nextword.learn.progress import Quiet, Reporter
 from nextword.learn.report import Trained, card_facts, curves, facts, versions
 from nextword.learn.request import TrainRequest
+from nextword.learn.reservoir import RESERVOIR, write_reservoir
 from nextword.learn.run import Run
 from nextword.learn.stop import stoppable
 from nextword.learn.threads import limited_threads
@@ -68,11 +70,13 @@ def train(
         kept_memory(),
     ):
         corpus = open_corpus(request.data, skip_bad=request.skip_bad, warn=reporter.note)
-        settings = _settings(request, corpus)
+        start = None if request.start is None else load_model(request.start)
+        settings = _settings(request, corpus, start)
         with Run.open(request.out, settings, fresh=fresh, warn=reporter.note) as run:
             if run.finished:
                 return Trained.earlier(run)
-            training = _Training(request, corpus, run, reporter, started, _digest(settings))
+            digest = _digest(settings)
+            training = _Training(request, corpus, run, reporter, started, digest, start)
             if fresh:
                 training.forget_plan()
             return training.work()
@@ -88,6 +92,7 @@ class _Training:
     reporter: Reporter
     started: float
     digest: str  # of the settings: a plan that an earlier run left in the folder is not taken
+    start: LoadedModel | None  # what goes on learning
 
     def work(self) -> Trained:
         try:
@@ -112,11 +117,7 @@ class _Training:
         """Tokenizer and shards; an interrupted run finds its tokenizer in its folder."""
         place, kept = self._folder / "tokenizer", self._kept()
         if kept is None:
-            tokenizer = find_tokenizer(
-                self.request,
-                self.corpus,
-                progress=partial(self.reporter.preparing, "learning the tokenizer from"),
-            )
+            tokenizer = self._tokenizer()
             place.mkdir(exist_ok=True)
             tokenizer.write(place)  # not beside the weights of an earlier model: it is not theirs
         else:
@@ -134,7 +135,15 @@ class _Training:
             self._folder,
             warn=self.reporter.note,
             progress=partial(self.reporter.preparing, "tokenising"),
+            model=None if self.start is None else self.start.decoder.config,
         )
+
+    def _tokenizer(self) -> Tokenizer:
+        """That of the model that goes on learning, or the one that was asked for."""
+        if self.start is not None:
+            return self.start.tokenizer
+        progress = partial(self.reporter.preparing, "learning the tokenizer from")
+        return find_tokenizer(self.request, self.corpus, progress=progress)
 
     def _plan(self, data: Prepared) -> Plan:
         """The plan of an interrupted run, or a new one."""
@@ -172,6 +181,8 @@ class _Training:
         config = plan.training
         device = pick_device(config.device)
         decoder = Decoder(plan.model, seed=config.seed).to(device)
+        if self.start is not None:
+            decoder.load_state_dict(self.start.decoder.state_dict())
         decoder.compute_dtype = pick_precision(config.precision, device)
         trainer = Trainer(
             decoder=decoder,
@@ -193,6 +204,7 @@ class _Training:
             return Pace(plan.training.steps)
         return Pace(
             plan.training.steps,
+            most=plan.most_steps,
             deadline=self.started + plan.deadline,
             reserve=plan.deadline * RESERVE_SHARE + MARGIN_SECONDS,
             began=self.started,
@@ -221,8 +233,9 @@ class _Training:
         return speak
 
     def _finish(self, data: Prepared, trainer: Trainer) -> Trained:
-        """Judge, draw the curves, write card and model, mark the run finished."""
+        """Judge, draw the curves, write rehearsal, card and model, mark the run finished."""
         trained = judge_run(data, trainer)
+        write_reservoir(self._folder / RESERVOIR, data, training=trainer.training)
         write_whole(self._folder / "curves.svg", curves(self.run))
         save_model(
             self.run.folder,
@@ -231,15 +244,18 @@ class _Training:
             kind="dialogue" if data.is_dialogue else "text",
             card=model_card(card_facts(self.corpus, data, trainer, trained)),
             replace=True,
+            chat_template=None if self.start is None else self.start.chat_template,
         )
         self.run.mark_finished(trained.summary())
         self.reporter.finish(trained.lines())
         return trained
 
 
-def _settings(request: TrainRequest, corpus: Corpus) -> dict[str, Any]:
-    """What identifies a run: the request, the data's content, the tokenizer that was given."""
+def _settings(request: TrainRequest, corpus: Corpus, start: LoadedModel | None) -> dict[str, Any]:
+    """What identifies a run: the request, the data's content, the tokenizer or model given."""
     settings = request.settings()
+    if start is not None:
+        settings["start"] = version_of(start.decoder)
     with contextlib.suppress(FolderError):
         if Path(request.tokenizer).is_dir():
             settings["tokenizer"] = Tokenizer.read(Path(request.tokenizer)).fingerprint

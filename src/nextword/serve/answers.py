@@ -9,17 +9,30 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from starlette.responses import Response
 from torch import Tensor
 
-from nextword.errors import ContextError, DataError, LossError, NextwordError, TokenizerError
+from nextword.errors import (
+    ContextError,
+    DataError,
+    LessonError,
+    LossError,
+    NextwordError,
+    TeachBusyError,
+    TokenizerError,
+)
 
 CODES: tuple[tuple[type[NextwordError], str], ...] = (
     (ContextError, "context_length"),
     (DataError, "bad_text"),
     (TokenizerError, "bad_text"),
     (LossError, "not_finite"),
+    (TeachBusyError, "busy"),
+    (LessonError, "not_kept"),
 )
 OTHER_CODE = "bad_setting"  # ConfigError, and whatever else a person can mend
+LINES = "application/x-ndjson"  # the kind of a stream: an event in each line
+VERSION = "nextword-version"  # the header that says for which weights an answer is
 
 
 class RequestError(Exception):
@@ -80,6 +93,28 @@ def to_bytes(value: Any) -> bytes:
     return compact(value).encode("utf-8", "replace")
 
 
+def json_answer(
+    value: Any,
+    *,
+    version: str | None = None,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """`value` as an answer of JSON; `version` is that of the weights it was worked out from."""
+    told = {} if version is None else {VERSION: version}
+    return Response(
+        to_bytes(value),
+        status_code=status,
+        media_type="application/json",
+        headers={**(headers or {}), **told},
+    )
+
+
+def error_event(error: Exception) -> dict[str, Any]:
+    """An error as the last event of a stream."""
+    return {"event": "error"} | refusal(error)[1]
+
+
 def refusal(error: Exception) -> tuple[int, dict[str, Any]]:
     """The status of HTTP and the body that tell of an error; an unforeseen one shows no details.
 
@@ -89,7 +124,8 @@ def refusal(error: Exception) -> tuple[int, dict[str, Any]]:
         return error.status, _body(str(error), error.kind, error.param, error.code)
     if isinstance(error, NextwordError):
         code = next((code for kind, code in CODES if isinstance(error, kind)), OTHER_CODE)
-        return 422, _body(str(error), type(error).__name__, None, code)
+        status = 409 if code == "busy" else 422
+        return status, _body(str(error), type(error).__name__, None, code)
     traceback.print_exception(error, file=sys.stderr)
     message = "something went wrong in the server; its terminal shows the traceback"
     return 500, _body(message, "InternalError", None, "internal")

@@ -1,11 +1,9 @@
 """The application: which route does what, one question to the model at a time."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -13,7 +11,16 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from nextword.language_model import LanguageModel
-from nextword.serve.answers import RequestError, exact, refusal, to_bytes
+from nextword.serve.answers import (
+    LINES,
+    VERSION,
+    RequestError,
+    error_event,
+    exact,
+    json_answer,
+    refusal,
+    to_bytes,
+)
 from nextword.serve.guard import LOOPBACK, Guard
 from nextword.serve.pages import INDEX, page_files
 from nextword.serve.reading import card, read, read_ids
@@ -29,11 +36,11 @@ from nextword.serve.requests import (
     parse,
 )
 from nextword.serve.see import ROUTES, Tensors
+from nextword.serve.teach import teach_routes
+from nextword.serve.teaching import Lessons
 from nextword.serve.tensors import CONTENT_TYPE, pack
 from nextword.serve.traces import Traces
-
-ResultT = TypeVar("ResultT")
-HUNG_UP = 499  # nginx's number for an answer that nobody waits for
+from nextword.serve.turns import Turns
 
 
 def make_app(lm: LanguageModel, *, hosts: frozenset[str] = LOOPBACK) -> Starlette:
@@ -44,9 +51,11 @@ def make_app(lm: LanguageModel, *, hosts: frozenset[str] = LOOPBACK) -> Starlett
         hosts: the names under which it may be asked; see `Guard`.
 
     Returns:
-        It, with `state.stopping`: once True, replies end after the step that they are at.
+        It, with `state.stopping`: once True, replies and lessons end after the step that they are
+        at; and `state.lessons`, to be closed when nothing is answered any more.
     """
-    model, pages = _Model(lm), _Pages()
+    turns = Turns(lm)
+    model, lessons, pages = _Model(lm, turns), Lessons(lm, turns), _Pages()
     routes = [
         Route("/", pages.answer, methods=["GET"]),
         Route("/page/{path:path}", pages.answer, methods=["GET"]),
@@ -54,12 +63,14 @@ def make_app(lm: LanguageModel, *, hosts: frozenset[str] = LOOPBACK) -> Starlett
         Route("/api/read", model.read, methods=["POST"]),
         Route("/api/reply", model.reply, methods=["POST"]),
         *(Route(path, model.see, methods=["POST"]) for path in ROUTES),
+        *teach_routes(lm, turns, lessons),
     ]
-    guard = Middleware(Guard, hosts=hosts, version=lambda: lm.version)
+    guard = Middleware(Guard, hosts=hosts, version=lambda: turns.version)
     handlers: dict[Any, Any] = {HTTPException: _no_route}
     app = Starlette(routes=routes, middleware=[guard], exception_handlers=handlers)
     app.router.redirect_slashes = False
     app.state.stopping = False
+    app.state.lessons = lessons
     return app
 
 
@@ -71,13 +82,7 @@ def _no_route(_: Request, error: HTTPException) -> Response:
     else:
         problem = RequestError("there is nothing here", status=404, code="not_found")
     status, value = refusal(problem)
-    return _json(value, status=status, headers=dict(error.headers or {}))
-
-
-def _json(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(
-        to_bytes(value), status_code=status, media_type="application/json", headers=headers
-    )
+    return json_answer(value, status=status, headers=error.headers)
 
 
 class _Pages:
@@ -100,15 +105,15 @@ class _Pages:
 class _Model:
     """What is asked of the model."""
 
-    def __init__(self, lm: LanguageModel) -> None:
+    def __init__(self, lm: LanguageModel, turns: Turns) -> None:
         self._lm = lm
+        self._turns = turns
         self._traces = Traces(lm)
-        self._turn = asyncio.Lock()
-        assert lm.version  # worked out now, and then known
 
     async def card(self, request: Request) -> Response:
         """What the model is."""
-        return _json(exact(await self._run(request, lambda: card(self._lm))))
+        made = await self._turns.run(request, lambda: card(self._lm))
+        return json_answer(exact(made.result), version=made.version)
 
     async def read(self, request: Request) -> Response:
         """Verdicts at every position."""
@@ -120,7 +125,8 @@ class _Model:
             trace = self._traces.get(ids)
             return read(trace, version=self._lm.version, ids=ids, read_as=read_as, notes=notes)
 
-        return _json(exact(await self._run(request, work)))
+        made = await self._turns.run(request, work)
+        return json_answer(exact(made.result), version=made.version)
 
     async def see(self, request: Request) -> Response:
         """One view of a sentence's trace."""
@@ -130,12 +136,13 @@ class _Model:
         def work() -> Response:
             self._check(body)
             answer = look(self._traces.get(body.ids), body)
+            version = self._lm.version
             if isinstance(answer, Tensors):
-                content = pack(answer.tensors, version=self._lm.version, meta=answer.meta)
-                return Response(content, media_type=CONTENT_TYPE)
-            return _json(exact(answer.value))
+                content = pack(answer.tensors, version=version, meta=answer.meta)
+                return Response(content, headers={VERSION: version}, media_type=CONTENT_TYPE)
+            return json_answer(exact(answer.value), version=version)
 
-        return await self._run(request, work)
+        return (await self._turns.run(request, work)).result
 
     async def reply(self, request: Request) -> Response:
         """A reply, token by token."""
@@ -145,36 +152,25 @@ class _Model:
             self._check(body)
             return Replying(self._lm, body)
 
-        replying = await self._run(request, work)
+        made = await self._turns.run(request, work)
         return StreamingResponse(
-            self._lines(request, replying.events()), media_type="application/x-ndjson"
+            self._lines(request, made.result.events()),
+            headers={VERSION: made.version},
+            media_type=LINES,
         )
 
     async def _lines(self, request: Request, events: Iterator[Event]) -> AsyncIterator[bytes]:
         """One line of JSON for each event; other questions may come between two of them."""
         while True:
             try:
-                event = await self._run(request, lambda: next(events, None))
+                event = (await self._turns.run(request, lambda: next(events, None))).result
             except Exception as error:
-                event = {"event": "error"} | refusal(error)[1]
+                event = error_event(error)
             if event is None:
                 return
             yield to_bytes(event) + b"\n"
             if event["event"] == "error":
                 return
-
-    async def _run(self, request: Request, work: Callable[[], ResultT]) -> ResultT:
-        """Work on the model, in a thread, when all who asked before have their answer.
-
-        One thread at a time. A question whose asker has gone while it waited, as when the pointer
-        moves on, is not worked out any more; one that is being worked out keeps its turn.
-        """
-        async with self._turn:
-            if await request.is_disconnected():
-                raise RequestError("nobody waits for this", status=HUNG_UP, code="hung_up")
-            if request.app.state.stopping:
-                raise RequestError("the server was stopped", status=503, code="stopped")
-            return await run_in_threadpool(work)
 
     def _check(self, body: Body) -> None:
         check_version(body, self._lm.version)

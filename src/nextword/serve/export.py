@@ -24,7 +24,7 @@ POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; img-src data:"
 )
 MAIN = "js/main.js"
-STYLES = ("page.css", "panels.css", "deep.css")
+STYLES = ("page.css", "panels.css", "deep.css", "teach.css")
 RECORDED = '<script type="application/json" id="nextword-recorded">'
 _HEAD_SIZE = 1 << 20  # bytes of an existing file in which RECORDED is looked for
 # `import … from "./x.js"`, `export … from "./x.js"`, `import "./x.js"`; no import(…), no values

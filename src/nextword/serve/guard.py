@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nextword.serve.answers import RequestError, refusal, to_bytes
+from nextword.serve.answers import VERSION, RequestError, refusal, to_bytes
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 ANY_ADDRESS = frozenset({"0.0.0.0", "::"})  # what a server listens on to be reached by every one
@@ -47,7 +47,8 @@ class Guard:
         app: what it guards.
         hosts: the names that the Host header may have. With an address of ANY_ADDRESS among
             them, any address in digits, too: only a name can be made to point elsewhere.
-        version: gives the version of the model's weights.
+        version: gives the version of the model's weights, at once; for the answers of the API that
+            do not say themselves for which they are.
     """
 
     def __init__(self, app: ASGIApp, *, hosts: frozenset[str], version: Callable[[], str]) -> None:
@@ -63,7 +64,7 @@ class Guard:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        answer = _Answer(send, self._headers(scope))
+        answer = _Answer(send, self.version if _is_api(scope) else None)
         try:
             self._check(scope)
             if scope["method"] == "POST":
@@ -73,10 +74,6 @@ class Guard:
             return
         except Exception as error:
             await answer.refuse(error)
-
-    def _headers(self, scope: Scope) -> dict[str, str]:
-        version = {"nextword-version": self.version()} if _is_api(scope) else {}
-        return HEADERS | version
 
     def _check(self, scope: Scope) -> None:
         """Refuse a request that no page of ours would send."""
@@ -122,23 +119,31 @@ class Guard:
 
 
 class _Answer:
-    """Sends an answer on, with the guard's headers; or, if none has begun, an error."""
+    """Sends an answer on, with the guard's headers; or, if none has begun, an error.
 
-    def __init__(self, send: Send, headers: dict[str, str]) -> None:
+    Args:
+        version: of the weights, for an answer that does not have one; None: it needs none.
+    """
+
+    def __init__(self, send: Send, version: Callable[[], str] | None) -> None:
         self._send = send
-        self._headers = headers
+        self._version = version
         self._begun = False
 
     async def send(self, message: Message) -> None:
         """Pass a message of the answer on."""
         if message["type"] == "http.response.start":
             self._begun = True
-            own = list(message.get("headers", ()))
-            if not any(name == b"cache-control" for name, _ in own):
-                own.append((b"cache-control", b"no-store"))
-            added = [(key.encode(), value.encode()) for key, value in self._headers.items()]
-            message = {**message, "headers": own + added}
+            message = {**message, "headers": self._with_ours(list(message.get("headers", ())))}
         await self._send(message)
+
+    def _with_ours(self, own: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        there = {name for name, _ in own}
+        if b"cache-control" not in there:
+            own.append((b"cache-control", b"no-store"))
+        if self._version is not None and VERSION.encode() not in there:
+            own.append((VERSION.encode(), self._version().encode()))
+        return own + [(key.encode(), value.encode()) for key, value in HEADERS.items()]
 
     async def refuse(self, error: Exception) -> None:
         """Answer with an error; too late where an answer has begun: then it is cut off."""

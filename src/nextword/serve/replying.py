@@ -5,15 +5,21 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from nextword.config import ReplyConfig, config_from
-from nextword.errors import ConfigError
+from nextword.config import ReplyConfig
 from nextword.language_model import LanguageModel
 from nextword.reply.engine import Step
 from nextword.reply.sampling import Choice
 from nextword.reply.stream import ReplyStream
 from nextword.serve.answers import exact
 from nextword.serve.reading import read_ids
-from nextword.serve.requests import MOST_CANDIDATES, ReplyTo, out_of_bounds
+from nextword.serve.requests import (
+    MOST_CANDIDATES,
+    Body,
+    ReplyTo,
+    check_version,
+    config_of,
+    out_of_bounds,
+)
 
 Event = dict[str, Any]
 
@@ -22,7 +28,9 @@ class Replying:
     """The events of one reply; each is worked out when it is asked for.
 
     Args:
-        lm: the model; nothing else may run on it while an event is made, or while this is.
+        lm: the model; nothing else may run on it while an event is made, or while this is. Its
+            weights may become others between two events: then the reply ends in an error, since
+            the keys and values that it remembers are of the weights from before.
         body: what was asked.
 
     Raises:
@@ -32,6 +40,7 @@ class Replying:
 
     def __init__(self, lm: LanguageModel, body: ReplyTo) -> None:
         self._lm = lm
+        self._begun = Body(version=lm.version)
         self._config = _config(body)
         self._limit = body.steps
         self._ids, self._read_as, _ = read_ids(lm, body)
@@ -40,7 +49,20 @@ class Replying:
         )
 
     def events(self) -> Iterator[Event]:
-        """The start, every step, and the end."""
+        """The start, every step, and the end.
+
+        Raises:
+            RequestError: from an event, when the weights are others than when this was made.
+        """
+        events = self._events()
+        while True:
+            check_version(self._begun, self._lm.version)
+            event = next(events, None)
+            if event is None:
+                return
+            yield event
+
+    def _events(self) -> Iterator[Event]:
         started, text = time.perf_counter(), ""
         yield {
             "event": "start",
@@ -101,7 +123,4 @@ def _config(body: ReplyTo) -> ReplyConfig:
         raise out_of_bounds("steps", f"{body.steps} is too few; it must be at least 1, or null")
     if not 0 <= body.top <= MOST_CANDIDATES:
         raise out_of_bounds("top", f"{body.top} is not from 0 to {MOST_CANDIDATES}")
-    try:
-        return config_from(ReplyConfig, body.config)
-    except ConfigError as error:
-        raise out_of_bounds("config", str(error)[:300]) from error
+    return config_of(ReplyConfig, body.config)

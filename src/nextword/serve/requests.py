@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from nextword.config import ModelConfig
-from nextword.errors import ContextError, DataError, unknown
+from nextword.errors import ConfigError, ContextError, DataError, unknown
 from nextword.serve.answers import RequestError
+from nextword.settings import ConfigT, config_from
 
 BodyT = TypeVar("BodyT", bound="Body")
 Mode = Literal["auto", "dialogue", "text"]
@@ -103,6 +104,27 @@ class ReplyTo(Read):
     steps: int | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     top: int = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeachThis(Body):
+    """What to teach: pairs, each its prompt's turns and then the reply, or one word of a sentence.
+
+    `right`, a token or a text, is what should have come after the last of `ids`.
+    """
+
+    pairs: tuple[tuple[str, ...], ...] | None = None
+    ids: tuple[int, ...] | None = None
+    right: int | str | None = None
+    phrasings: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UndoThese(Body):
+    """The lessons to undo, by number; None: all."""
+
+    numbers: tuple[int, ...] | None = None
 
 
 def parse(kind: type[BodyT], data: bytes) -> BodyT:
@@ -198,6 +220,18 @@ def out_of_bounds(name: str, problem: str) -> RequestError:
     return RequestError(
         f"{name}: {problem}", status=422, code="bad_setting", param=name, kind="ConfigError"
     )
+
+
+def config_of(kind: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
+    """The settings that a body carries.
+
+    Raises:
+        RequestError: one of them is unknown or cannot be.
+    """
+    try:
+        return config_from(kind, values)
+    except ConfigError as error:
+        raise out_of_bounds("config", str(error)[:300]) from error
 
 
 def _load(data: bytes) -> dict[str, Any]:

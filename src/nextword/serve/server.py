@@ -13,11 +13,14 @@ class _Server(uvicorn.Server):
     """uvicorn's, which knows that the application may have replies under way.
 
     Args:
-        app: has `state.stopping`, see `make_app`.
+        app: has `state.stopping` and `state.lessons`, see `make_app`.
         ready: called when requests are answered.
+        dropped: called at the end where a lesson was neither kept nor undone.
     """
 
-    def __init__(self, app: Starlette, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, app: Starlette, ready: Callable[[], None], dropped: Callable[[], None]
+    ) -> None:
         config = uvicorn.Config(
             app,
             loop="asyncio",
@@ -32,6 +35,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._ready = ready
+        self._dropped = dropped
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to answer."""
@@ -39,20 +43,29 @@ class _Server(uvicorn.Server):
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End, as soon as the step of the model that runs is done."""
+        """End, as soon as the step of the model or of the lesson that runs is done."""
         self._app.state.stopping = True
         await super().shutdown(sockets)
+        if self._app.state.lessons.close():
+            self._dropped()
 
 
-def run_server(app: Starlette, listener: socket.socket, *, ready: Callable[[], None]) -> None:
+def run_server(
+    app: Starlette,
+    listener: socket.socket,
+    *,
+    ready: Callable[[], None],
+    dropped: Callable[[], None],
+) -> None:
     """Answer until the process is told to end.
 
     Args:
         app: of `make_app`.
         listener: a socket that listens.
         ready: called when requests are answered.
+        dropped: called at the end where a lesson was neither kept nor undone.
 
     Raises:
         KeyboardInterrupt: after the end, if Ctrl-C was the reason.
     """
-    _Server(app, ready).run(sockets=[listener])
+    _Server(app, ready, dropped).run(sockets=[listener])

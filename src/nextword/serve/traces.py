@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from nextword.glass.stamp import Stamp, stamp_of
 from nextword.glass.trace import Trace
 from nextword.language_model import LanguageModel
 
@@ -11,7 +12,10 @@ MOST_TRACES = 16
 
 
 class Traces:
-    """Traces by sentence and version of the weights; the ones not asked for go first.
+    """Traces by sentence, of the weights as they are; the ones not asked for go first.
+
+    A trace works values out when they are asked for, so none outlives a change of the weights:
+    not even one that was undone since.
 
     Nothing here keeps threads apart: whoever asks takes turns (`app.py`).
     """
@@ -19,11 +23,15 @@ class Traces:
     def __init__(self, lm: LanguageModel, *, most_bytes: int = MOST_BYTES) -> None:
         self._lm = lm
         self._most_bytes = most_bytes
-        self._kept: OrderedDict[tuple[tuple[int, ...], str], Trace] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, ...], Trace] = OrderedDict()
+        self._stamp: Stamp = ()
 
     def get(self, ids: Sequence[int]) -> Trace:
         """The trace of a sentence, made if it is not there."""
-        key = (tuple(ids), self._lm.version)
+        stamp, key = stamp_of(self._lm.decoder), tuple(ids)
+        if stamp != self._stamp:
+            self._kept.clear()
+            self._stamp = stamp
         trace = self._kept.pop(key, None) or self._lm.trace_ids(ids)
         self._kept[key] = trace
         while len(self._kept) > 1 and self._too_much():

@@ -217,7 +217,7 @@ def _shape(file: File, *, skip_bad: bool) -> Shape | None:
     """The shape of a file's records, told from the first; None for plain text."""
     if file.format == "text":
         return None
-    first = next(_records(file, None, _pass_over if skip_bad else _stop), None)
+    first = next(records(file, None, _pass_over if skip_bad else _stop), None)
     if first is None:
         raise DataError(f"{file.name} is {file.title} without a single readable record")
     return shape_of(first.value, where=f"{file.name}:{first.place}")
@@ -229,7 +229,7 @@ def _pieces_of(file: File, shape: Shape | None, broken: Broken) -> Iterator[Piec
         for text, ends, read in readers.text_pieces(file):
             yield Piece(Text(text), ends, read)
         return
-    for record in _records(file, shape, broken):
+    for record in records(file, shape, broken):
         try:
             document = shape.document(record.value)
         except ShapeError as error:
@@ -239,7 +239,8 @@ def _pieces_of(file: File, shape: Shape | None, broken: Broken) -> Iterator[Piec
                 yield Piece(document, True, record.read)
 
 
-def _records(file: File, shape: Shape | None, broken: Broken) -> Iterator[Record]:
+def records(file: File, shape: Shape | None, broken: Broken) -> Iterator[Record]:
+    """The records of a file that is not plain text; of Parquet all columns if shape is None."""
     columns = shape.keys + shape.optional if shape else ()
     read: dict[str, Callable[[File, Broken], Iterator[Record]]] = {
         "jsonl": readers.json_lines,

@@ -95,6 +95,14 @@ def test_transformers_only_where_it_knows_the_family() -> None:
     assert "Nextword alone reads it" in seed
 
 
+def test_token_shift_is_told_with_what_it_costs() -> None:
+    text = card(config=preset("nextword", vocab_size=31))
+    assert "No standard family has token shift: Nextword alone reads it." in text
+    assert re.search(r"\| token shift +\| 2 ", text)
+    assert "AutoModelForCausalLM" not in text
+    assert "token shift" not in card()
+
+
 def test_names_stay_text() -> None:
     name = '"]\n---\n# x\n<script>alert(1)</script> | `a` [b](c) "'
     text = card(name=name, sources=(name,), machine="a | b")

@@ -36,6 +36,9 @@ CONFIGS = {
         n_layers=2,
         d_ff=7,
     ),
+    "nextword": preset(
+        "nextword", vocab_size=VOCAB, d_model=15, n_heads=3, d_head=10, n_layers=2, d_ff=7
+    ),
     "gpt2": preset("gpt2", vocab_size=VOCAB, d_model=14, n_heads=2, n_layers=2, context_length=19),
 }
 LLAMA, GPT2 = CONFIGS["llama"], CONFIGS["gpt2"]
@@ -314,11 +317,19 @@ class TestTarget:
     def test_a_run_s_folder_and_an_empty_one(self, tmp_path: Path) -> None:
         for name in ("run/training", "empty"):
             (tmp_path / name).mkdir(parents=True)
+        (tmp_path / "run/training/settings.json").write_text("{}")
         for name in ("run", "empty"):
             save(tmp_path / name, random_decoder(LLAMA))
             assert same(load_model(tmp_path / name).decoder, random_decoder(LLAMA))
         save(tmp_path / "run", random_decoder(LLAMA, seed=1))  # trained further
         assert same(load_model(tmp_path / "run").decoder, random_decoder(LLAMA, seed=1))
+
+    def test_lessons_do_not_make_it_a_run_s_folder(self, saved: Path) -> None:
+        (saved / "training").mkdir()
+        (saved / "training/lessons.jsonl").touch()
+        with pytest.raises(FolderError, match="already holds a model"):
+            save(saved, random_decoder(LLAMA, seed=1))
+        assert same(load_model(saved).decoder, random_decoder(LLAMA))
 
     def test_wrong_kind_and_wrong_tokenizer(self, tmp_path: Path) -> None:
         with pytest.raises(FolderError, match="Did you mean 'dialogue'"):

@@ -59,3 +59,10 @@ def test_the_settings_are_all_but_the_places() -> None:
     settings = asked(steps=3).settings()
     assert settings["steps"] == 3
     assert not {"data", "out"} & settings.keys()
+
+
+def test_a_run_without_a_start_is_told_as_before_there_was_one(tmp_path: Path) -> None:
+    """So that a run that an earlier Nextword began goes on."""
+    assert "start" not in TrainRequest(data=("a",), out=tmp_path).settings()
+    begun = TrainRequest(data=("a",), out=tmp_path, start="there")
+    assert begun.settings()["start"] == "there"

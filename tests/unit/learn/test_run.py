@@ -85,7 +85,8 @@ def other_process(folder: Path) -> Iterator[subprocess.Popen[str]]:
 def test_another_process_is_named_and_its_death_frees_the_folder(tmp_path: Path) -> None:
     settings = {"training": {"steps": 100}}
     with other_process(tmp_path) as process:
-        with pytest.raises(RunBusyError, match=r"training in .*Wait .* choose another --out"):
+        named = rf"held by process {process.pid}, .* training since .* choose another --out"
+        with pytest.raises(RunBusyError, match=named):
             Run.open(tmp_path, settings, warn=refuse_warning)
         with pytest.raises(RunBusyError):
             Run.open(tmp_path, settings, fresh=True, warn=refuse_warning)
@@ -167,7 +168,7 @@ def test_what_a_killed_process_left_half_written_is_swept(run: Run) -> None:
     (half / "state.json").write_text("{", encoding="utf-8")
 
     with reopen(run) as again:
-        assert training_names(again) == {"lock", "settings.json", "checkpoints"}
+        assert training_names(again) == {"lock", "holder.json", "settings.json", "checkpoints"}
         assert list(half.parent.iterdir()) == []
         assert again.load() is None
 
@@ -271,7 +272,8 @@ def test_fresh_removes_the_earlier_run_and_nothing_else(run: Run) -> None:
 
     with reopen(run, changed(training={"steps": 200}), fresh=True) as again:
         assert again.load() is None and again.metrics() == [] and not again.finished
-        assert training_names(again) == {"lock", "settings.json", "lessons.jsonl"}
+        left = {"lock", "holder.json", "settings.json", "lessons.jsonl"}
+        assert training_names(again) == left
         assert (again.folder / "config.json").exists()
     reopen(run, changed(training={"steps": 200})).close()
 
@@ -437,3 +439,14 @@ def test_metrics_reach_the_disk_before_the_checkpoint(
     save(run, 1)
 
     assert synced[0] == expected
+
+
+def test_a_model_that_was_only_taught_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "training").mkdir()
+    for name in ("lessons.jsonl", "lock", "holder.json"):
+        (tmp_path / "training" / name).touch()
+
+    with pytest.raises(RunError, match="holds a model that no run of Nextword left there"):
+        Run.open(tmp_path, SETTINGS, warn=refuse_warning)
+    assert not (tmp_path / "training" / "settings.json").exists()

@@ -2,14 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import queue
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from starlette.types import ASGIApp, Message
 
 HOST = "127.0.0.1:8321"
+PATIENCE = 20  # seconds for one answer
+PAGE = [("content-type", "application/json"), ("origin", f"http://{HOST}")]
 T = TypeVar("T")
 
 
@@ -56,9 +60,8 @@ def call(
 
 def post(app: ASGIApp, path: str, value: Any, **settings: Any) -> Reply:
     """Send JSON, as the page does."""
-    headers = [("content-type", "application/json"), ("origin", f"http://{HOST}")]
     body = value if isinstance(value, bytes) else json.dumps(value).encode()
-    return call(app, "POST", path, body=body, headers=headers, **settings)
+    return call(app, "POST", path, body=body, headers=PAGE, **settings)
 
 
 def post_together(app: ASGIApp, path: str, values: Sequence[Any]) -> list[Reply]:
@@ -71,6 +74,75 @@ def post_together(app: ASGIApp, path: str, values: Sequence[Any]) -> list[Reply]
         return await asyncio.gather(*calls)
 
     return _run(send())
+
+
+class Open:
+    """An answer that is under way."""
+
+    def __init__(self) -> None:
+        self._lines: queue.Queue[dict[str, Any]] = queue.Queue()
+        self._gone = asyncio.Event()
+        self.loop: asyncio.AbstractEventLoop
+        self.done: Future[Reply]
+
+    async def begin(self, app: ASGIApp, path: str, value: Any) -> Reply:
+        """Send the request, and take what comes."""
+        self.loop = asyncio.get_running_loop()
+        body = json.dumps(value).encode()
+        return await _call(
+            app, "POST", path, body, PAGE, HOST, None, gone=self._gone, told=self._told
+        )
+
+    def _told(self, part: bytes) -> None:
+        for line in part.splitlines():
+            self._lines.put(json.loads(line))
+
+    def event(self) -> dict[str, Any]:
+        """The next event; waits for it."""
+        return self._lines.get(timeout=PATIENCE)
+
+    def rest(self) -> list[dict[str, Any]]:
+        """All events that are left, up to the end of the answer."""
+        self.done.result(PATIENCE)
+        return [self._lines.get_nowait() for _ in range(self._lines.qsize())]
+
+    def hang_up(self) -> None:
+        """Close the connection; the application may notice only later."""
+        self.loop.call_soon_threadsafe(self._gone.set)
+
+
+class Browser:
+    """Asks one application from one event loop, while earlier answers are under way."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(PATIENCE)
+        self._loop.close()
+
+    def begin(self, path: str, value: Any) -> Open:
+        """Send JSON, and do not wait for the answer."""
+        answer = Open()
+        work = answer.begin(self.app, path, value)
+        answer.done = asyncio.run_coroutine_threadsafe(work, self._loop)
+        return answer
+
+    def post(self, path: str, value: Any) -> Reply:
+        """Send JSON, and wait for the answer."""
+        return self.begin(path, value).done.result(PATIENCE)
+
+    def get(self, path: str) -> Reply:
+        """Ask, and wait for the answer."""
+        work = _call(self.app, "GET", path, b"", [], HOST, None)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
@@ -87,9 +159,12 @@ async def _call(
     headers: list[tuple[str, str]],
     host: str | None,
     hang_up_after: int | None,
+    *,
+    gone: asyncio.Event | None = None,
+    told: Callable[[bytes], None] = lambda part: None,
 ) -> Reply:
     parts = [body] if isinstance(body, bytes) else list(body)
-    reply, gone = Reply(), asyncio.Event()
+    reply, gone = Reply(), gone or asyncio.Event()
     if hang_up_after == 0:
         gone.set()
     waiting: list[Message] = [
@@ -110,6 +185,7 @@ async def _call(
             assert len(reply.headers) == len(message["headers"]), "a header stands twice"
         elif message.get("body"):
             reply.parts.append(message["body"])
+            told(message["body"])
             if len(reply.parts) == hang_up_after:
                 gone.set()
 
@@ -128,6 +204,6 @@ async def _call(
         "client": ("127.0.0.1", 5),
         "server": ("127.0.0.1", 8321),
     }
-    await asyncio.wait_for(app(scope, receive, send), timeout=20)
+    await asyncio.wait_for(app(scope, receive, send), timeout=PATIENCE)
     reply.body = b"".join(reply.parts)
     return reply

@@ -1,6 +1,7 @@
 """Who may ask: the guard around an application that answers everything."""
 
 import json
+from collections.abc import Sequence
 
 import pytest
 from starlette.types import Receive, Scope, Send
@@ -16,16 +17,23 @@ OWN = ("origin", f"http://{HOST}")
 class Echo:
     """Answers with the body that came; raises instead where told to."""
 
-    def __init__(self, error: Exception | None = None, *, begin: bool = False) -> None:
+    def __init__(
+        self,
+        error: Exception | None = None,
+        *,
+        begin: bool = False,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
         self.error = error
         self.begin = begin
+        self.headers = headers
         self.calls = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.calls += 1
         if self.error and not self.begin:
             raise self.error
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.start", "status": 200, "headers": self.headers})
         if self.error:
             raise self.error
         body = (await receive())["body"] if scope["method"] == "POST" else b"seen"
@@ -149,6 +157,19 @@ def test_every_answer_has_the_headers_and_no_other_origin_is_let_in() -> None:
         assert reply.headers["nextword-version"] == "abc"
         assert not [name for name in reply.headers if name.startswith("access-control")]
     assert "nextword-version" not in ask(path="/").headers
+
+
+def test_an_answer_that_says_its_version_keeps_it_and_others_get_the_one_at_their_start() -> None:
+    own = Echo(headers=[(b"nextword-version", b"old")])
+    assert call(guarded(own), "GET", "/api/model").headers["nextword-version"] == "old"
+    present = ["old"]
+
+    async def changing(scope: Scope, receive: Receive, send: Send) -> None:
+        present[0] = "new"  # as a lesson that is settled while this is worked out
+        await Echo()(scope, receive, send)
+
+    guard = Guard(changing, hosts=LOOPBACK, version=lambda: present[0])
+    assert call(guard, "GET", "/api/model").headers["nextword-version"] == "new"
 
 
 def test_errors_that_a_person_can_mend_and_those_they_cannot(

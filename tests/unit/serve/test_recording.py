@@ -113,6 +113,7 @@ FILES = {
     "page.css": "a { color: red }",
     "panels.css": "",
     "deep.css": "",
+    "teach.css": "",
     MAIN: "// @ts-check\nimport { a } from './a.js';\nimport './deep/b.js';\nconst c = './d.js';\n",
     "js/a.js": "import{x}from\"../vendor/x.js\";export{x as default}from'./deep/b.js';",
     "js/deep/b.js": "/** @type {import('../a.js').A} */\nexport const b = './nowhere.js';",

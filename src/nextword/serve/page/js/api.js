@@ -8,6 +8,7 @@ export { ApiError };
 
 /** @typedef {{slot?: string}} Slot */
 
+const OLD = 'The weights have changed since this was read; read it anew to see this part.';
 const LIMIT = 48 * 2 ** 20; // bytes of answers that are kept
 const cache = /** @type {Map<string, {answer: any, bytes: number}>} */ (new Map());
 const open = new Map();
@@ -15,6 +16,7 @@ const slots = /** @type {Map<string, AbortController>} */ (new Map());
 let held = 0;
 let version = '';
 let heads = 0;
+let looked = ''; // the weights of what is being looked at
 let told = (/** @type {string} */ _) => {};
 
 /**
@@ -62,7 +64,26 @@ async function send(route, body, signal) {
  * @param {any} body
  */
 function keyOf(route, body) {
-  return `${version} ${route} ${JSON.stringify(body)}`;
+  return `${body?.version ?? version} ${route} ${JSON.stringify(body)}`;
+}
+
+/**
+ * Ask about what is being looked at: always of its own weights, so that old and new never mix.
+ * @param {string} route @param {any} body @param {Slot} [options]
+ */
+function see(route, body, options) {
+  return ask(`/api/see/${route}`, { ...body, version: looked || version }, options);
+}
+
+/**
+ * Do something: never cached, never shared with another caller.
+ * @param {string} route @param {any} body
+ * @returns {Promise<any>}
+ */
+async function act(route, body) {
+  const { version: seen, json } = await provider.send(route, body);
+  noted(seen || json.version);
+  return json;
 }
 
 /**
@@ -80,6 +101,9 @@ function ask(route, body, { slot } = {}) {
   }
   const key = keyOf(route, body);
   const hit = cache.get(key);
+  if (!hit && body?.version && body.version !== version) {
+    return Promise.reject(new ApiError(OLD, { code: 'version_changed' }));
+  }
   if (!hit) return joined(key, route, body, caller.signal);
   cache.delete(key); // and back to the end: the oldest leaves first
   cache.set(key, hit);
@@ -124,7 +148,7 @@ function fetchNeighbours(ids, layer, head) {
   window.requestIdleCallback(() => {
     for (const near of [head - 1, head + 1]) {
       if (near < 0 || near >= heads) continue;
-      ask('/api/see/past', { ids, layer, head: near }).catch(() => {});
+      see('past', { ids, layer, head: near }).catch(() => {});
     }
   });
 }
@@ -150,6 +174,8 @@ export const api = {
   get recorded() { return provider.recorded; },
   /** @param {(version: string) => void} listener told whenever an answer has another version */
   onversion(listener) { told = listener; },
+  /** @param {string} seen the version of the weights that all further questions are about */
+  look(seen) { looked = seen; },
   async model() {
     const card = await ask('/api/model', null);
     heads = card.n_heads;
@@ -160,36 +186,36 @@ export const api = {
   /** @param {number[]} ids @param {Slot} [o] */
   readIds: (ids, o) => ask('/api/read', { ids }, o),
   /** @param {number[]} ids @param {number} position @param {Slot} [o] */
-  ends: (ids, position, o) => ask('/api/see/ends', { ids, position }, o),
+  ends: (ids, position, o) => see('ends', { ids, position }, o),
   /** @param {number[]} ids @param {number} position @param {number} layer @param {Slot} [o] */
-  row: (ids, position, layer, o) => ask('/api/see/row', { ids, position, layer }, o),
+  row: (ids, position, layer, o) => see('row', { ids, position, layer }, o),
   /** @param {number[]} ids @param {number} layer @param {number} head @param {Slot} [o] */
   async past(ids, layer, head, o) {
-    const found = await ask('/api/see/past', { ids, layer, head }, o);
+    const found = await see('past', { ids, layer, head }, o);
     fetchNeighbours(ids, layer, head);
     return found;
   },
   /** @param {number[]} ids @param {number} layer @param {number} head @param {Slot} [o] */
-  map: (ids, layer, head, o) => ask('/api/see/map', { ids, layer, head }, o),
+  map: (ids, layer, head, o) => see('map', { ids, layer, head }, o),
   /** @param {number[]} ids @param {Slot} [o] */
-  overview: (ids, o) => ask('/api/see/overview', { ids }, o),
+  overview: (ids, o) => see('overview', { ids }, o),
   /**
    * @param {number[]} ids @param {number} position
    * @param {number | null} token @param {number | null} against @param {Slot} [o]
    */
   account: (ids, position, token, against, o) =>
-    ask('/api/see/account', { ids, position, token, against }, o),
+    see('account', { ids, position, token, against }, o),
   /** @param {number[]} ids @param {number} position @param {Slot} [o] */
-  narrate: (ids, position, o) => ask('/api/see/narrate', { ids, position }, o),
+  narrate: (ids, position, o) => see('narrate', { ids, position }, o),
   /** @param {number[]} ids @param {number[]} positions at most 32 @param {Slot} [o] */
-  lens: (ids, positions, o) => ask('/api/see/lens', { ids, positions }, o),
+  lens: (ids, positions, o) => see('lens', { ids, positions }, o),
   /**
    * @param {number[]} ids @param {number} position @param {number | null} token
    * @param {Slot} [o]
    */
-  next: (ids, position, token, o) => ask('/api/see/next', { ids, position, token }, o),
+  next: (ids, position, token, o) => see('next', { ids, position, token }, o),
   /** @param {number[]} ids @param {string} name @param {number[]} index @param {Slot} [o] */
-  equation: (ids, name, index, o) => ask('/api/see/equation', { ids, name, index }, o),
+  equation: (ids, name, index, o) => see('equation', { ids, name, index }, o),
   /**
    * The events of a reply, one by one.
    * @param {object} body
@@ -198,4 +224,23 @@ export const api = {
   async* reply(body, { signal } = {}) {
     yield* lines(await provider.stream('/api/reply', body, { signal }));
   },
+  /**
+   * The events of a lesson, one by one.
+   * @param {object} body
+   * @param {{signal?: AbortSignal}} [options]
+   */
+  async* teach(body, { signal } = {}) {
+    for await (const event of lines(await provider.stream('/api/teach', body, { signal }))) {
+      if (event.version) noted(event.version);
+      yield event;
+    }
+  },
+  stopLesson: () => act('/api/teach/stop', {}),
+  keepLesson: () => act('/api/teach/keep', {}),
+  undoLesson: () => act('/api/teach/undo', {}),
+  lessons: () => act('/api/lessons', null),
+  /** @param {number[] | null} numbers null: all */
+  undoLessons: (numbers) => act('/api/lessons/undo', { numbers }),
+  others: () => act('/api/teach/others', null),
+  reload: () => act('/api/reload', {}),
 };

@@ -40,7 +40,7 @@ function escape() {
 function pressed(event) {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey) return;
   if (event.altKey) {
-    const panel = /^Digit([1-6])$/.exec(event.code);
+    const panel = /^Digit([1-9])$/.exec(event.code);
     const heading = panel && document.querySelector(`#panel-${panel[1]} h2`);
     if (!(heading instanceof HTMLElement)) return;
     event.preventDefault();

@@ -23,6 +23,7 @@ import './panels/head.js';
 import './panels/residual.js';
 import './panels/overview.js';
 import './reply/nw-reply.js';
+import './teach/nw-teach.js';
 import './elements/nw-page.js';
 
 Object.assign(window, { nextword: { store, api } });

@@ -3,18 +3,20 @@
 
 import { LitElement, html, nothing } from '../vendor/lit/index.js';
 import { api } from './api.js';
+import { corrected } from './teach/correction.js';
 import { remembered } from './theme.js';
-import { LEVELS, deepest, readUrl, within, writeUrl } from './url.js';
+import { LEVELS, deepest, placed, readUrl, writeUrl } from './url.js';
 
 /** @typedef {any} Read @typedef {any} Card as in the server's answers */
 /** @typedef {'sentence' | 'position' | 'layer' | 'head'} Level */
 /**
- * @typedef {{tab: 'read' | 'reply', turns: string[], mode: 'auto' | 'dialogue' | 'text',
+ * @typedef {{tab: import('./url.js').Tab, turns: string[], mode: 'auto' | 'dialogue' | 'text',
  *   ids: number[] | null, read: Read | null, card: Card | null, position: number | null,
  *   layer: number | null, head: number | null, token: number | null, against: number | null,
  *   level: Level, hover: null | {position?: number, layer?: number, head?: number, token?: number},
  *   theme: 'auto' | 'light' | 'dark', busy: number, error: null | {message: string, code: string},
- *   stale: boolean, recorded: boolean}} State
+ *   stale: boolean, recorded: boolean,
+ *   correction: import('./teach/correction.js').Correction | null}} State
  */
 
 const HOVER_WAIT = 60; // ms: a pointer that only passes asks nothing
@@ -24,7 +26,8 @@ const SETTLED = 40; // ms after the last change until the page calls itself read
 let state = {
   tab: 'read', turns: [], mode: 'auto', ids: null, read: null, card: null, position: null,
   layer: null, head: null, token: null, against: null, level: 'sentence', hover: null,
-  theme: remembered(), busy: 0, error: null, stale: false, recorded: Boolean(api.recorded),
+  theme: remembered(), busy: 0, error: null, stale: false, correction: null,
+  recorded: Boolean(api.recorded),
 };
 let shown = state;
 let told = state;
@@ -71,23 +74,6 @@ function track(work) {
   return work.finally(() => set({ busy: state.busy - 1 }));
 }
 
-/** @typedef {{position?: number | null, layer?: number | null, head?: number | null}} Place */
-
-/**
- * The places that an address names, kept within this sentence and this model.
- * @param {Place} at
- * @param {number} words
- * @param {Place} otherwise where the address names none
- */
-function placed(at, words, otherwise) {
-  const layers = state.card?.n_layers ?? 0;
-  return {
-    position: within(at.position, words, otherwise.position ?? 0),
-    layer: within(at.layer, layers, otherwise.layer ?? 0),
-    head: within(at.head, layers ? state.card.n_heads : 0, otherwise.head ?? 0),
-  };
-}
-
 /** @param {Partial<State>} patch */
 function select(patch) {
   const level = patch.level ?? LEVELS[Math.max(deepest(patch), LEVELS.indexOf(state.level))];
@@ -122,10 +108,11 @@ async function reading(asked, patch, at = {}) {
   set({ error: null });
   try {
     const read = await track(asked);
+    api.look(read.version);
     const started = at.position === undefined || at.position === null;
     set({
       ...patch, ids: read.ids, read, stale: false, hover: null,
-      ...placed(at, read.ids.length, { position: read.ids.length - 1 }),
+      ...placed(at, read.ids.length, state.card, { position: read.ids.length - 1 }),
       token: at.token ?? null, against: at.against ?? null,
       level: at.level ?? (started ? 'position' : LEVELS[deepest(at)]),
     });
@@ -144,11 +131,19 @@ async function readAt(at, options) {
   const { turns, ids, mode, tab } = at;
   if (turns?.length) await reading(api.readText(turns, mode, options), { turns, mode, tab }, at);
   else if (ids) await reading(api.readIds(ids, options), { turns: [], tab }, at);
+  if (tab === 'teach') set({ correction: at.pair ?? corrected(at, state.read) });
+}
+
+/** Other weights answer: what was read is of the past until it is read anew. @param {string} now */
+function swapped(now) {
+  const card = state.card && state.card.version !== now ? { ...state.card, version: now }
+    : state.card;
+  set({ card, stale: state.read !== null && now !== state.read.version });
 }
 
 /** What the address says, or what a shared file recorded. */
 async function start() {
-  api.onversion((version) => state.read && set({ stale: version !== state.read.version }));
+  api.onversion(swapped);
   const at = readUrl(location.hash);
   set({ tab: at.tab, mode: at.mode, turns: at.turns ?? [] });
   try {
@@ -159,7 +154,7 @@ async function start() {
   }
   if (state.recorded) await reading(api.readIds([]), { tab: 'read' }, api.recorded.start);
   else await readAt(at);
-  if (state.read) remember(true);
+  if (state.read || state.correction) remember(true);
 }
 
 /** Back and forward. */
@@ -170,8 +165,9 @@ async function revisit() {
     && (turns.length ? at.mode === state.mode : !at.ids || `${at.ids}` === `${state.ids}`);
   if (!same) await readAt({ ...at, turns }, { slot: 'read' });
   else set({
-    ...placed(at, state.ids?.length ?? 0, state), tab: at.tab, token: at.token, against: at.against,
-    hover: null, level: LEVELS[Math.max(0, deepest(at))],
+    ...(at.tab === 'teach' ? { correction: at.pair ?? corrected(at, state.read) } : {}),
+    ...placed(at, state.ids?.length ?? 0, state.card, state), tab: at.tab,
+    token: at.token, against: at.against, hover: null, level: LEVELS[Math.max(0, deepest(at))],
   });
 }
 
@@ -221,9 +217,14 @@ export const store = {
    * @param {number | null} token @param {number | null} against
    */
   choose(token, against) { select({ token, against }); },
-  /** @param {'read' | 'reply'} tab */
+  /** @param {State['tab']} tab */
   open(tab) {
     set({ tab });
+    remember();
+  },
+  /** What is to be taught. @param {State['correction']} correction */
+  correct(correction) {
+    set({ tab: 'teach', correction });
     remember();
   },
   start,

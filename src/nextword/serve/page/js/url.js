@@ -1,8 +1,14 @@
 // @ts-check
-/** The selection as an address: `#read?text=…&mode=auto&position=3&layer=2&head=5`. */
+/**
+ * The selection as an address: `#read?text=…&mode=auto&position=3&layer=2&head=5`; what is to be
+ * taught: `#teach?text=…&position=3&right=17` (or `word=…`), or `#teach?prompt=…&reply=…`.
+ */
+
+/** @typedef {'read' | 'teach' | 'reply'} Tab */
 
 /** From the whole to the one head: each step names one more number. */
 export const LEVELS = /** @type {const} */ (['sentence', 'position', 'layer', 'head']);
+const TABS = /** @type {const} */ (['read', 'teach', 'reply']);
 const NUMBERS = /** @type {const} */ (['position', 'layer', 'head', 'token', 'against']);
 const LONGEST = 2000; // characters of text, or of token ids, that an address carries
 
@@ -23,11 +29,30 @@ export function within(value, count, otherwise) {
   return Math.min(count - 1, Math.max(0, value ?? otherwise));
 }
 
+/** @typedef {{position?: number | null, layer?: number | null, head?: number | null}} Place */
+
+/**
+ * The places that an address names, kept within a sentence and a model.
+ * @param {Place} at
+ * @param {number} words
+ * @param {{n_layers: number, n_heads: number} | null} card of the model
+ * @param {Place} otherwise where the address names none
+ */
+export function placed(at, words, card, otherwise) {
+  const layers = card?.n_layers ?? 0;
+  return {
+    position: within(at.position, words, otherwise.position ?? 0),
+    layer: within(at.layer, layers, otherwise.layer ?? 0),
+    head: within(at.head, layers ? card?.n_heads ?? 0 : 0, otherwise.head ?? 0),
+  };
+}
+
 /**
  * @param {string} hash
- * @returns {{tab: 'read' | 'reply', turns: string[] | null, ids: number[] | null,
+ * @returns {{tab: Tab, turns: string[] | null, ids: number[] | null,
  *   mode: 'auto' | 'dialogue' | 'text', position: number | null, layer: number | null,
- *   head: number | null, token: number | null, against: number | null}}
+ *   head: number | null, token: number | null, against: number | null,
+ *   right: number | string | null, pair: {turns: string[], reply: string} | null}}
  */
 export function readUrl(hash) {
   const [tab, query = ''] = hash.replace(/^#/, '').split('?');
@@ -36,11 +61,14 @@ export function readUrl(hash) {
   const turns = fields.getAll('text');
   const ids = fields.get('ids') ?? '';
   const numbers = Object.fromEntries(NUMBERS.map((name) => [name, whole(fields.get(name))]));
+  const reply = fields.get('reply');
   return {
-    tab: tab === 'reply' ? 'reply' : 'read',
+    tab: TABS.find((name) => name === tab) ?? 'read',
     turns: turns.length ? turns : null,
     ids: /^\d{1,9}(,\d{1,9})*$/.test(ids) ? ids.split(',').map(Number) : null,
     mode: mode === 'dialogue' || mode === 'text' ? mode : 'auto',
+    right: fields.get('word') ?? whole(fields.get('right')),
+    pair: reply === null ? null : { turns: fields.getAll('prompt'), reply },
     .../** @type {Record<typeof NUMBERS[number], number | null>} */ (numbers),
   };
 }
@@ -56,6 +84,7 @@ function whole(text) {
  * @returns {string}
  */
 export function writeUrl(state) {
+  if (state.tab === 'teach') return writeCorrection(state);
   const fields = new URLSearchParams();
   const text = state.turns.join('');
   if (text && text.length <= LONGEST) for (const turn of state.turns) fields.append('text', turn);
@@ -68,4 +97,30 @@ export function writeUrl(state) {
     if (value !== null && (place > 2 || place < depth)) fields.set(name, String(value));
   });
   return `#${state.tab}?${fields}`;
+}
+
+/**
+ * A correction as an address; a word's sentence is named as in Read, where it is that one.
+ * @param {import('./store.js').State} state
+ * @returns {string}
+ */
+function writeCorrection({ correction, turns, mode, ids }) {
+  const fields = new URLSearchParams();
+  if (!correction) return '#teach?';
+  if ('turns' in correction) {
+    for (const turn of correction.turns) fields.append('prompt', turn);
+    fields.set('reply', correction.reply);
+  } else {
+    const last = correction.ids.length - 1;
+    if (turns.length && correction.ids.every((id, i) => id === ids?.[i])) {
+      for (const turn of turns) fields.append('text', turn);
+      fields.set('mode', mode);
+    } else {
+      fields.set('ids', correction.ids.join(','));
+    }
+    fields.set('position', String(last));
+    fields.set(typeof correction.right === 'number' ? 'right' : 'word', String(correction.right));
+  }
+  const address = fields.toString();
+  return `#teach?${address.length <= LONGEST ? address : ''}`;
 }

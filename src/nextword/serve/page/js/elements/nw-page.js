@@ -4,7 +4,9 @@ import { api } from '../api.js';
 import { Watching, store } from '../store.js';
 import { after, apply } from '../theme.js';
 
-const TABS = /** @type {const} */ ([['read', 'Read'], ['reply', 'Reply']]);
+const TABS = /** @type {const} */ ([
+  ['read', 'Read'], ['teach', 'Teach'], ['reply', 'Reply'],
+]);
 const THEMES = { auto: 'Auto', light: 'Light', dark: 'Dark' };
 
 /** The frame of the page: name and model, tabs, the text, and one panel after another. */
@@ -25,13 +27,11 @@ export class NwPage extends Watching {
         <nw-model-card></nw-model-card>
       </header>
       <main>
-        <nw-text></nw-text>
-        ${this.#stale()}
+        ${store.state.tab === 'teach' ? nothing : html`<nw-text></nw-text>${this.#stale()}`}
         ${this.#recorded()}
         <div id="page" role=${store.state.recorded ? nothing : 'tabpanel'}
           aria-labelledby=${store.state.recorded ? nothing : `tab-${store.state.tab}`}>
-          ${store.state.tab === 'reply' && store.state.card
-            ? html`<nw-reply></nw-reply>` : this.#reading()}
+          ${this.#tab()}
         </div>
       </main>
       <nw-inspector></nw-inspector>
@@ -64,7 +64,9 @@ export class NwPage extends Watching {
   /** @param {KeyboardEvent} event */
   async #arrow(event) {
     if (!['ArrowLeft', 'ArrowRight'].includes(event.key)) return;
-    store.open(store.state.tab === 'read' ? 'reply' : 'read');
+    const step = event.key === 'ArrowRight' ? 1 : TABS.length - 1;
+    const at = TABS.findIndex(([tab]) => tab === store.state.tab);
+    store.open(TABS[(at + step) % TABS.length][0]);
     await this.updateComplete;
     const chosen = this.querySelector('[role=tab][aria-selected=true]');
     if (chosen instanceof HTMLElement) chosen.focus();
@@ -95,9 +97,16 @@ export class NwPage extends Watching {
       </ol></section>`;
   }
 
-  #reading() {
-    const { card, read } = store.state;
+  #tab() {
+    const { card, tab } = store.state;
     if (!card) return nothing;
+    if (tab === 'teach') return html`<nw-teach></nw-teach>`;
+    return tab === 'reply' ? html`<nw-reply></nw-reply>` : this.#reading(card);
+  }
+
+  /** @param {any} card */
+  #reading(card) {
+    const { read } = store.state;
     if (!read) return this.#invitation();
     const blocks = card.n_layers > 0;
     return html`

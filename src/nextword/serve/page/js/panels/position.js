@@ -5,6 +5,7 @@ import { api } from '../api.js';
 import { formula, op, vector } from '../formula.js';
 import { canonical, largest, plural, quoted, word } from '../numbers.js';
 import { Watching, store } from '../store.js';
+import '../teach/right.js';
 import { vector as slice } from '../tensors.js';
 
 const MOST = 8; // words that have a bar of their own
@@ -38,17 +39,18 @@ export class NwPosition extends Watching {
       .name=${'position-panel'} .loading=${this.loading} .sentence=${view
         ? this.#sentence(view, quoted(token)) : ''}>
       <div part="numbers">${this.trouble()}${view ? this.#numbers(view) : nothing}</div>
-      <div part="formula">${view && !view.ends.get('position')
-        ? formula(vector('word_vector', 'i'), op('='), vector('embedding', 'token'))
-        : formula(vector('word_vector', 'i'), op('='), vector('embedding', 'token'), op('+'),
-          vector('position', 'i'))}
+      <div part="formula">${formula(vector('word_vector', 'i'), op('='),
+        vector('embedding', 'token'),
+        ...(view?.ends.get('token_shift') ? [op('+'), vector('shift', 'i')] : []),
+        ...(view && !view.ends.get('position') ? [] : [op('+'), vector('position', 'i')]))}
         <p>Every word has a vector of its own, the embedding; what follows works on these.</p></div>
     </nw-panel>`;
   }
 
   /** @param {any} view @param {string} token */
   #sentence({ ends, position, card }, token) {
-    const says = `The word vector of ${token} is its embedding`;
+    const shifted = ends.get('token_shift') ? ' plus shares of the words just before it' : '';
+    const says = `The word vector of ${token} is its embedding${shifted}`;
     if (ends.get('position')) return `${says} plus the encoding of position ${position}.`;
     if (card.position !== 'rotary') return `${says}.`;
     return `${says}; its position comes in later, by turning query and key.`;
@@ -57,6 +59,7 @@ export class NwPosition extends Watching {
   /** @param {any} view */
   #numbers(view) {
     return html`
+      <nw-should-be .read=${view.read} .position=${view.position}></nw-should-be>
       <div class="part"><h3>The word vector</h3>${this.#sum(view)}</div>
       ${view.row && view.card.position === 'rotary' ? this.#turned(view) : nothing}
       <div class="pair">${view.row ? this.#looks(view) : nothing}${this.#story(view)}</div>`;
@@ -66,6 +69,7 @@ export class NwPosition extends Watching {
   #sum({ ends, position, layer, row }) {
     const lines = /** @type {[string, string, string, any][]} */ ([
       ['', 'embedding', 'token_embedding', ends.get('token_embedding')],
+      ['+', 'token shift', 'token_shift', ends.get('token_shift')],
       ['+', `position ${position}`, 'position', ends.get('position')],
       ['=', 'word vector', 'residual', ends.get('residual')],
     ]).filter(([, , , value]) => value);

@@ -11,6 +11,7 @@ import './branches.js';
 import { configAt, PLAIN } from './sampling.js';
 import { REASONS, run } from './stream.js';
 import { Tree } from './tree.js';
+import '../teach/right.js';
 
 /** @typedef {import('./tree.js').Node} Node @typedef {import('./tree.js').Choice} Choice */
 
@@ -28,6 +29,7 @@ const unless = (act, off) => (event) => (off ? event.preventDefault() : act(even
 /** What is still there when one comes back from another tab. */
 const kept = {
   tree: /** @type {Tree|null} */ (null), prompt: /** @type {string[]} */ ([]), config: PLAIN,
+  version: '', // of the weights that made the tree
 };
 
 export class NwReply extends Watching {
@@ -63,13 +65,14 @@ export class NwReply extends Watching {
   adopt() {
     const { ids, read } = store.state;
     if (!ids || !read) return;
-    const known = this.tree?.find(ids);
+    const known = kept.version === read.version ? this.tree?.find(ids) : null;
     if (known) {
       if (known.parent !== null) this.focused = known.id;
       return;
     }
     this.running?.abort();
     kept.tree = new Tree(ids);
+    kept.version = read.version;
     kept.prompt = read.positions.map((/** @type {any} */ position) => position.token);
     this.focused = null;
     this.stopped = null;
@@ -94,7 +97,8 @@ export class NwReply extends Watching {
     this.requestUpdate();
     const config = configAt(kept.config, tree.node(tree.active).depth);
     try {
-      await run(tree, { steps, config, signal: stop.signal, onStep: () => this.soon() });
+      const { version } = kept;
+      await run(tree, { steps, config, version, signal: stop.signal, onStep: () => this.soon() });
     } catch (error) {
       if (!stop.signal.aborted) this.problem = error;
       else if (tree === this.tree) this.stopped = tree.active;
@@ -230,6 +234,9 @@ export class NwReply extends Watching {
       <ul class="candidates">${candidates.map((candidate) => this.candidate(node, candidate))}</ul>
       <button type="button" class="open-read"
         @click=${() => store.readIds(tree.ids(node.id))}>Open in Read</button>
+      <nw-reply-should-be .ids=${tree.ids(/** @type {number} */ (node.parent))}
+        .words=${[...kept.prompt, ...path.slice(0, n).map(({ choice: c }) => c?.token ?? '')]}
+        .was=${choice.token}></nw-reply-should-be>
     </section>`;
   }
 

@@ -19,12 +19,13 @@ const CANDIDATES = 10;
  * Let the model go on after the active node of the tree.
  *
  * @param {Tree} tree
- * @param {{steps: number|null, config: object, signal: AbortSignal, onStep: () => void}} options
- *   steps: null runs to the end token; onStep is called after each word.
+ * @param {{steps: number|null, config: object, version: string, signal: AbortSignal,
+ *   onStep: () => void}} options steps: null runs to the end token; version: of the weights that
+ *   the tree is of, other ones are refused; onStep is called after each word.
  * @returns {Promise<void>} when the reply has ended; rejects with AbortError when stopped
  */
-export async function run(tree, { steps, config, signal, onStep }) {
-  const body = { ids: tree.ids(), steps, config, top: CANDIDATES };
+export async function run(tree, { steps, config, version, signal, onStep }) {
+  const body = { ids: tree.ids(), steps, config, top: CANDIDATES, version };
   for await (const event of api.reply(body, { signal })) {
     if (event.event === 'step') {
       tree.step(event);

@@ -1,0 +1,87 @@
+// @ts-check
+import { LitElement, html, nothing } from '../../vendor/lit/index.js';
+import { plural, word } from '../numbers.js';
+import { store } from '../store.js';
+import { add, drop } from './other-sentences.js';
+import { teaching } from './teaching.js';
+
+/** Other sentences, read before and after: which next words became wrong, and which right. */
+export class NwTeachOthers extends LitElement {
+  static properties = { others: { attribute: false } };
+
+  constructor() {
+    super();
+    /** @type {import('./other-sentences.js').Other[]} */
+    this.others = [];
+  }
+
+  createRenderRoot() { return this; }
+
+  render() {
+    const own = this.others.some((other) => other.own);
+    return html`<section class="part" id="teach-others" aria-label="Other sentences">
+      <h3>Other sentences</h3>
+      <p class="hint">${own ? 'Your own, kept in this browser.' : this.others.length
+        ? 'Drawn from text that was held out; add some of your own to watch those instead.'
+        : 'Add sentences that must stay as they are; they are read before and after a lesson.'}</p>
+      ${this.others.length ? html`<ul class="watched">${this.others.map(
+        (other, i) => this.#sentence(other, i))}</ul>` : nothing}
+      <form class="adding" @submit=${this.#add}>
+        <label for="teach-other">Watch another sentence</label>
+        <input id="teach-other" type="text" autocomplete="off" spellcheck="false">
+        <button type="submit" id="teach-other-add">Add</button></form></section>`;
+  }
+
+  /** @param {import('./other-sentences.js').Other} other @param {number} i */
+  #sentence({ text, before, after, own }, i) {
+    const same = before && after && before.ids.length === after.ids.length;
+    return html`<li><div class="words">${before
+        ? before.positions.map((/** @type {any} */ p, /** @type {number} */ at) => html`${
+          this.#word(p.token, at ? changed(before, after, at - 1, same) : '')} `)
+        : html`<span>${text}</span>`}</div>
+      <div class="counts">${before ? html`<nw-number .value=${before.n_right} .unit=${'count'}
+          .name=${`others.before[${i}]`}></nw-number>${same ? html` → <nw-number
+          .value=${after.n_right} .unit=${'count'} .name=${`others.after[${i}]`}></nw-number>`
+          : nothing} of ${plural(before.n_judged, 'word')} right` : nothing}
+        ${own ? html`<button type="button" class="small" aria-label="Remove: ${text}"
+          @click=${() => this.#drop(text)}>Remove</button>` : nothing}</div></li>`;
+  }
+
+  /** @param {string} token @param {string} change */
+  #word(token, change) {
+    if (!change) return html`<span class="word">${word(token)}</span>`;
+    const wrong = change === 'newly wrong';
+    return html`<span class="word ${wrong ? 'newly-wrong' : 'newly-right'}">${
+      word(token)}</span><span class="badge"><span class="sign ${wrong ? 'wrong' : 'right'}" aria-hidden="true">${wrong
+        ? '✗' : '✓'}</span> ${change}</span>`;
+  }
+
+  /** @param {Event} event */
+  #add(event) {
+    event.preventDefault();
+    const input = /** @type {HTMLInputElement} */ (this.querySelector('#teach-other'));
+    const text = input.value.trim();
+    if (!text) return;
+    add(store.state.card.name, text);
+    input.value = '';
+    teaching.others();
+  }
+
+  /** @param {string} text */
+  #drop(text) {
+    drop(store.state.card.name, text);
+    teaching.others();
+  }
+}
+
+/**
+ * What became of the word after a position.
+ * @param {any} before @param {any} after @param {number} at @param {boolean} same
+ */
+function changed(before, after, at, same) {
+  if (!same) return '';
+  const [was, is] = [before.positions[at].right, after.positions[at].right];
+  return was === is ? '' : is ? 'newly right' : 'newly wrong';
+}
+
+customElements.define('nw-teach-others', NwTeachOthers);

@@ -1,0 +1,105 @@
+"""What a model was taught before, so that a new lesson leaves it standing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from nextword.errors import NextwordError
+from nextword.model.decoder import Decoder
+from nextword.teach.config import ADAPTER_ABOVE
+from nextword.teach.correction import Correction
+from nextword.teach.lesson import Student
+from nextword.teach.records import Records
+from nextword.teach.scope import copy_with
+from nextword.teach.undo import original_decoder
+
+
+@dataclass(frozen=True)
+class History:
+    """The lessons that a model's weights hold.
+
+    Attributes:
+        version: of the weights that it is true of.
+        lessons: what was taught.
+        anchor: parameters as they were before the first lesson, those that a lesson changed.
+    """
+
+    version: str
+    lessons: tuple[Correction, ...] = ()
+    anchor: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def anchor_of(self, decoder: Decoder) -> Decoder | None:
+        """The decoder from before the first lesson; None: it is the one given."""
+        return copy_with(decoder, self.anchor) if self.anchor else None
+
+    def apart_from(self, corrections: Sequence[Correction]) -> list[Correction]:
+        """The lessons that do not want another word where the corrections want one."""
+        wanted = dict(pair for item in corrections for pair in _wants(item).items())
+        return [
+            lesson
+            for lesson in self.lessons
+            if all(wanted.get(before, word) == word for before, word in _wants(lesson).items())
+        ]
+
+    def after(
+        self, corrections: Sequence[Correction], before: Mapping[str, Tensor], version: str
+    ) -> "History":
+        """The history once these corrections are learned.
+
+        Args:
+            before: what they changed, as it was.
+            version: of the weights since.
+        """
+        lessons = (*self.apart_from(corrections), *corrections)
+        return History(version, lessons, {**before, **self.anchor})
+
+
+def history_of(student: Student) -> History:
+    """What a model was taught since its first lesson: in memory, or else as its folder tells.
+
+    Of a folder that cannot tell, nothing is known, as of a model that was never taught.
+    """
+    version = student.version
+    if student.history is not None and student.history.version == version:
+        return student.history
+    if student.folder is None:
+        return History(version)
+    try:
+        records = Records.read(student.folder)
+        if not records.active or records.present_version != version:
+            return History(version)
+        lessons = [item for kept in records.active for item in _taught(kept.lesson)]
+        return History(version, tuple(lessons), _original(student))
+    except NextwordError:
+        return History(version)  # keeping the new lesson will say what is damaged
+
+
+def _original(student: Student) -> dict[str, Tensor]:
+    """The weights from before the first lesson; none of a model so large that they would crowd."""
+    if student.folder is None or student.decoder.n_parameters > ADAPTER_ABOVE:
+        return {}
+    named = original_decoder(student.folder).named_parameters()
+    return {name: weight.detach().to(student.decoder.device) for name, weight in named}
+
+
+def _taught(lesson: Mapping[str, Any]) -> list[Correction]:
+    """The corrections of a kept lesson, from its report."""
+    return [
+        Correction(
+            ids=tuple(sentence["ids"]),
+            learned=tuple(place["position"] for place in sentence["positions"]),
+            prompt=tuple(sentence["prompt"]),
+            reply=sentence["reply"],
+            kind="pair" if sentence["prompt"] else "word",
+        )
+        for sentence in lesson["sentences"]
+        if sentence["role"] == "taught"
+    ]
+
+
+def _wants(correction: Correction) -> dict[tuple[int, ...], int]:
+    """Which word a correction wants after which words."""
+    pairs = zip(correction.learned, correction.targets, strict=True)
+    return {correction.ids[: place + 1]: word for place, word in pairs}

@@ -1,0 +1,85 @@
+"""From what a person gives, prompts and replies, to a lesson that was taught."""
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+
+from nextword.errors import ConfigError
+from nextword.learn.lock import hold
+from nextword.learn.stop import StopSignals
+from nextword.learn.threads import limited_threads
+from nextword.teach.correction import (
+    Correction,
+    Pair,
+    Prompt,
+    from_pair,
+    phrasing_of,
+    phrasings_by_pair,
+)
+from nextword.teach.lesson import Lesson, Student, TeachingStep
+from nextword.teach.teaching import Teaching
+
+
+def corrections_of(
+    student: Student,
+    pairs: Sequence[Pair | Correction],
+    phrasings: Sequence[Prompt] | Sequence[Sequence[Prompt]],
+) -> tuple[list[Correction], list[Correction]]:
+    """What is to be taught, and what is only to be judged, as tokens.
+
+    Args:
+        student: the model.
+        pairs: prompts with replies, or corrections.
+        phrasings: of one pair, its prompts; of several, one list of prompts for each.
+
+    Raises:
+        ConfigError, DataError, ContextError: see `correction`.
+    """
+    tokenizer, context = student.tokenizer, student.config.context_length
+    taught = [
+        pair
+        if isinstance(pair, Correction)
+        else from_pair(pair, tokenizer, kind=student.kind, context_length=context)
+        for pair in pairs
+    ]
+    asked = [
+        phrasing_of(prompt, item, tokenizer, kind=student.kind, context_length=context)
+        for item, prompts in zip(taught, phrasings_by_pair(phrasings, len(taught)), strict=True)
+        for prompt in prompts
+    ]
+    return taught, asked
+
+
+def teach(
+    student: Student,
+    begin: Callable[[], Teaching],
+    *,
+    on_step: Callable[[TeachingStep], None] | None,
+    keep: bool,
+) -> Lesson:
+    """Take a lesson from its first step to its last, and write what was learned into the model.
+
+    Args:
+        student: the model.
+        begin: makes the lesson.
+        on_step: is told every step.
+        keep: hold the folder from before the lesson begins, and keep what was learned.
+
+    Raises:
+        ConfigError: keep, and the model has no folder.
+        NextwordError: see `Teaching` and `Lesson.keep`.
+    """
+    if keep and student.folder is None:
+        raise ConfigError("this model is only in memory, so a lesson cannot be kept; save it first")
+    holding = hold(student.folder, what="teaching") if keep and student.folder else nullcontext()
+    with holding, limited_threads(), StopSignals() as signals:
+        teaching = begin()
+        for step in teaching.steps():
+            if on_step is not None:
+                on_step(step)
+            if signals.asked:
+                teaching.stop()
+        lesson = teaching.judge()
+        teaching.settle()
+        if keep and lesson.learned and lesson.outcome != "already":
+            lesson = lesson.keep(held=True)
+    return lesson

@@ -1,0 +1,130 @@
+"""What a lesson is measured by: its sentences, and the next words elsewhere, before and after."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nextword.learn.readable import share, small
+from nextword.model.decoder import Decoder
+from nextword.teach.config import TeachingConfig
+from nextword.teach.correction import Correction
+from nextword.teach.judging import Role, said, sentences
+from nextword.teach.lesson import (
+    CurvePoint,
+    JudgedSentence,
+    Locality,
+    NewlyWrong,
+    Outcome,
+    Student,
+    TeachingStep,
+)
+from nextword.teach.locality import Known, compare, judged_kl, known, newly_wrong
+from nextword.teach.rehearsal import Rehearsal
+
+CURVE = 100  # steps that a lesson remembers
+NAMED = 50  # next words newly wrong that are named
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What else became another.
+
+    Attributes:
+        known, held_out: how much stayed, of the rehearsal and of text never rehearsed.
+        wrong: at most NAMED of the next words that are newly wrong, and `n_wrong` in all.
+    """
+
+    known: Locality
+    held_out: Locality | None
+    wrong: tuple[NewlyWrong, ...]
+    n_wrong: int
+
+
+class Measures:
+    """A model before a lesson, with which any decoder can be compared.
+
+    Attributes:
+        before: the sentences as the model says them; `after` is the same.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        corrections: Sequence[Correction],
+        phrasings: Sequence[Correction],
+        rehearsal: Rehearsal,
+        *,
+        judged_tokens: int,
+    ) -> None:
+        self._student, self._rehearsal, self._most = student, rehearsal, judged_tokens
+        self._all = (*corrections, *phrasings)
+        roles: tuple[Role, Role] = ("taught", "phrasing")
+        counts = (len(corrections), len(phrasings))
+        self._roles = [role for role, n in zip(roles, counts, strict=True) for _ in range(n)]
+        decoder, tokenizer = student.decoder, student.tokenizer
+        self._said = said(decoder, self._all, tokenizer)
+        self.before = sentences(self._all, self._roles, self._said, self._said, tokenizer)
+        self._known = known(decoder, rehearsal.known, most=judged_tokens)
+        self._held_out: Known | None = None
+        if rehearsal.held_out is not None:
+            self._held_out = known(decoder, rehearsal.held_out, most=judged_tokens)
+
+    def sentences(self, decoder: Decoder) -> tuple[JudgedSentence, ...]:
+        """The sentences before, and as a decoder says them."""
+        tokenizer = self._student.tokenizer
+        now = said(decoder, self._all, tokenizer)
+        return sentences(self._all, self._roles, self._said, now, tokenizer)
+
+    def moved(self, decoder: Decoder) -> float:
+        """How far a decoder's predictions of what is rehearsed have moved, nats per position."""
+        return judged_kl(self._known, decoder, self._rehearsal.known, most=self._most)
+
+    def elsewhere(self, decoder: Decoder) -> Elsewhere:
+        """What else a decoder predicts otherwise."""
+        tokenizer, rehearsal, most = self._student.tokenizer, self._rehearsal, self._most
+        now = known(decoder, rehearsal.known, most=most, before=self._known)
+        stayed = compare(self._known, now)
+        wrong = newly_wrong(self._known, now, rehearsal.known, tokenizer, which="known", most=NAMED)
+        if rehearsal.held_out is None or self._held_out is None:
+            return Elsewhere(stayed, None, wrong, stayed.newly_wrong)
+        now = known(decoder, rehearsal.held_out, most=most, before=self._held_out)
+        held_out = compare(self._held_out, now)
+        more = newly_wrong(
+            self._held_out, now, rehearsal.held_out, tokenizer, which="held_out", most=NAMED
+        )
+        named = (*wrong[: max(NAMED // 2, NAMED - len(more))], *more)[:NAMED]
+        return Elsewhere(stayed, held_out, named, stayed.newly_wrong + held_out.newly_wrong)
+
+
+def curve(steps: Sequence[TeachingStep]) -> tuple[CurvePoint, ...]:
+    """At most CURVE of the steps, evenly spread, the first and the last among them."""
+    last = len(steps) - 1
+    picked = sorted({round(number * last / (CURVE - 1)) for number in range(CURVE)})
+    return tuple(
+        CurvePoint(
+            step=step.step,
+            seconds=step.seconds,
+            loss=step.loss,
+            least=step.least,
+            rehearsal_kl=step.rehearsal_kl,
+        )
+        for step in (steps[number] for number in picked)
+    )
+
+
+def why(outcome: Outcome, step: TeachingStep, config: TeachingConfig) -> str:
+    """An outcome as a whole sentence."""
+    n, margin = step.n_targets, share(config.margin)
+    words = "The word was" if n == 1 else f"All {n} words were"
+    reached = f"{step.n_right} of {n} words are right, the least likely at {share(step.least)}"
+    steps = f"{step.step} step" if step.step == 1 else f"{step.step} steps"
+    left = "the weights are as they were."
+    return {
+        "learned": f"Learned in {steps}.",
+        "already": f"{words} right already, each at {margin} or more; nothing was changed.",
+        "steps": f"Not learned in {steps}: {reached}; {left}",
+        "seconds": f"Not learned in {step.seconds:.1f} seconds: {reached}; {left}",
+        "stopped": f"Stopped after {steps}: {reached}; {left}",
+        "kl": f"Not learned in {steps}: what the model knows elsewhere would have moved by more "
+        f"than {small(config.largest_kl)} nats per word; {left}",
+        "not_finite": f"Stopped after {steps}, as the loss was no finite number; {left}",
+    }[outcome]

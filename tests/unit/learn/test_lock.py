@@ -1,0 +1,117 @@
+"""One lock for a model's folder, between processes and within one."""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from nextword.errors import RunBusyError, RunError, TeachBusyError
+from nextword.learn.lock import What, hold
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from nextword.learn.lock import hold
+
+with hold(Path(sys.argv[1]), what=sys.argv[2]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@contextmanager
+def holder(folder: Path, what: What) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the folder."""
+    command = [sys.executable, "-c", HOLD, str(folder), what]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None and process.stdout.readline() == "held\n"
+            yield process
+        finally:
+            process.kill()
+
+
+def test_another_process_is_named_waited_for_and_its_death_frees_the_folder(tmp_path: Path) -> None:
+    with holder(tmp_path, "training") as process:
+        named = (
+            rf"{re.escape(str(tmp_path))} is held by process {process.pid}, which has been "
+            r"training since \d\d:\d\d; wait until it ends, or ask with --wait SECONDS"
+        )
+        with pytest.raises(TeachBusyError, match=named), hold(tmp_path, what="teaching"):
+            pass
+        process.kill()  # SIGKILL: it cannot clean up
+        process.wait()
+        with hold(tmp_path, what="teaching"):
+            found = json.loads((tmp_path / "training/holder.json").read_text())
+    assert (found["process"], found["what"]) == (os.getpid(), "teaching")
+
+
+def test_a_wait_ends_when_the_holder_does(tmp_path: Path) -> None:
+    begun = threading.Event()
+
+    def first() -> None:
+        with hold(tmp_path, what="teaching"):
+            begun.set()
+            time.sleep(0.15)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    begun.wait()
+    start = time.monotonic()
+    with pytest.raises(TeachBusyError), hold(tmp_path, what="teaching", wait=0.02):
+        pass
+    with hold(tmp_path, what="teaching", wait=30):
+        assert time.monotonic() - start < 25
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("what", "error", "way"),
+    [("training", RunBusyError, "another --out"), ("teaching", TeachBusyError, "--wait SECONDS")],
+)
+def test_the_same_process_is_refused_too(
+    what: What, error: type[RunBusyError], way: str, tmp_path: Path
+) -> None:
+    with hold(tmp_path, what="teaching"):
+        with pytest.raises(RunBusyError, match=f"teaching since .* or .*{way}") as refused:
+            hold(tmp_path, what=what).__enter__()
+        assert type(refused.value) is error
+    hold(tmp_path, what=what).__enter__()
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"since": "now"}'])
+def test_a_holder_that_has_not_said_who_it_is(content: str | None, tmp_path: Path) -> None:
+    with hold(tmp_path, what="training"):
+        said = tmp_path / "training/holder.json"
+        said.unlink() if content is None else said.write_text(content)
+        with (
+            pytest.raises(TeachBusyError, match="held by another process; wait"),
+            hold(tmp_path, what="teaching"),
+        ):
+            pass
+
+
+def test_a_holder_on_another_machine_is_named_with_it(tmp_path: Path) -> None:
+    with hold(tmp_path, what="training"):
+        said = tmp_path / "training/holder.json"
+        said.write_text(said.read_text().replace(json.dumps(platform.node()), '"elsewhere"'))
+        with (
+            pytest.raises(TeachBusyError, match=rf"process {os.getpid()} on elsewhere, which"),
+            hold(tmp_path, what="teaching"),
+        ):
+            pass
+
+
+def test_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="none"), hold(tmp_path / "none", what="teaching"):
+        pass
+    assert not (tmp_path / "none").exists()

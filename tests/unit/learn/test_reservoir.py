@@ -1,0 +1,86 @@
+"""A sample of the training data, kept in the model's folder."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load
+from tests.small_runs import quick, request, write_dialogues, write_text
+
+from nextword.config import TrainingConfig
+from nextword.learn import reservoir
+from nextword.learn.data import Prepared, prepare_data
+from nextword.learn.reservoir import RESERVOIR, read_reservoir, write_reservoir
+from nextword.learn.train import train
+from nextword.text.corpus import open_corpus
+from nextword.text.tokenizer import Tokenizer
+
+TRAINING = TrainingConfig(steps=1, batch_size=1, seed=3)
+
+
+def prepared(data: Path, tmp_path: Path, held_out: float = 0.2) -> Prepared:
+    corpus = open_corpus([str(data)])
+    tokenizer = Tokenizer.learn([data.read_text()], kind="words")
+    asked = request(data, tmp_path / "out", held_out=held_out, context=7)
+    return prepare_data(asked, corpus, tokenizer, tmp_path / "shards", warn=print)
+
+
+def folder_with(data: Prepared, tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    (folder / "training").mkdir(parents=True)
+    write_reservoir(folder / "training" / RESERVOIR, data, training=TRAINING)
+    return folder
+
+
+def test_dialogues_come_back_as_they_were_learned(tmp_path: Path) -> None:
+    data = prepared(write_dialogues(tmp_path / "data.jsonl"), tmp_path)
+    found = read_reservoir(folder_with(data, tmp_path))
+    assert found is not None and found.held_out is not None
+    held_out = data.held_out_samples(learn="everything")
+    assert held_out is not None
+    for batch, samples in (
+        (found.known, data.samples(seed=3, learn="everything")),
+        (found.held_out, held_out),
+    ):
+        wanted = samples.batch(0, samples.n_samples(0))
+        for one, other in zip(batch, wanted, strict=True):
+            assert one is not None and other is not None
+            assert one.dtype == other.dtype and np.array_equal(one, other)
+
+
+def test_text_has_no_documents_and_little_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = prepared(write_text(tmp_path / "data.txt"), tmp_path, held_out=0.0)
+    for name, most, rows in (
+        ("MOST_SEQUENCES", 5, 5),
+        ("MOST_TOKENS", 27, 3),
+        ("MOST_TOKENS", 6, 1),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(reservoir, name, most)
+            write_reservoir(tmp_path / RESERVOIR, data, training=TRAINING)
+        tensors = load((tmp_path / RESERVOIR).read_bytes())
+        assert set(tensors) == {"tokens", "targets"}
+        assert tensors["tokens"].shape == (rows, 7) and tensors["tokens"].dtype == np.int32
+
+
+@pytest.mark.parametrize("keep", [0, 9, 200])
+def test_a_damaged_file_is_told_and_left_out(keep: int, tmp_path: Path) -> None:
+    data = prepared(write_dialogues(tmp_path / "data.jsonl"), tmp_path)
+    folder = folder_with(data, tmp_path)
+    path = folder / "training" / RESERVOIR
+    path.write_bytes(path.read_bytes()[:keep])
+    notes: list[str] = []
+    assert read_reservoir(folder, warn=notes.append) is None
+    assert len(notes) == 1 and "is damaged and is left out" in notes[0]
+    path.unlink()
+    assert read_reservoir(folder, warn=notes.append) is None and len(notes) == 1
+
+
+def test_a_training_leaves_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick(monkeypatch)
+    train(request(write_dialogues(tmp_path / "data.jsonl"), tmp_path / "out", steps=2))
+    found = read_reservoir(tmp_path / "out")
+    assert found is not None and found.held_out is not None
+    assert found.known[0].shape[1] == 16

@@ -1,0 +1,111 @@
+"""The events of a folder, and what follows from them."""
+
+from pathlib import Path
+
+import pytest
+from tests.unit.teach.folders import model, teach
+from tests.unit.teach.samples import lesson
+
+from nextword.errors import LessonError
+from nextword.teach.records import Event, Records, events_file, lessons_folder, sums_of, tidy
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = model(tmp_path / "model")
+    (made / "training").mkdir()
+    return made
+
+
+def kept(folder: Path, number: int, before: str, after: str) -> None:
+    """An event; "now" stands for the sums of the weights that are there."""
+    present = sums_of(folder)
+    one, other = ({"w": name} if name != "now" else present for name in (before, after))
+    Event(
+        event="kept",
+        number=number,
+        time="2026-05-04T03:02:01+00:00",
+        before=one,
+        after=other,
+        version_before=before,
+        version_after=after,
+        change={"file": f"{number:05d}.safetensors", "sha256": "5f"},
+        lesson=lesson().as_json(),
+    ).append_to(folder)
+
+
+def undone(folder: Path, numbers: tuple[int, ...], before: str, after: str) -> None:
+    one, other = ({"w": name} if name != "now" else sums_of(folder) for name in (before, after))
+    Event(
+        event="undone",
+        numbers=numbers,
+        time="2026-05-04T03:02:01+00:00",
+        before=one,
+        after=other,
+        version_before=before,
+        version_after=after,
+        no_longer=(),
+    ).append_to(folder)
+
+
+def numbers(folder: Path) -> tuple[str, list[int], list[int], tuple[int, ...]]:
+    found = Records.read(folder)
+    active, absorbed = ([item.number for item in some] for some in (found.active, found.absorbed))
+    return found.state, active, absorbed, found.undone
+
+
+def test_nothing_was_taught(folder: Path) -> None:
+    found = Records.read(folder)
+    assert numbers(folder) == ("none", [], [], ())
+    assert (found.original_version, found.present_version, found.next_number) == (None, None, 1)
+
+
+def test_a_chain(folder: Path) -> None:
+    kept(folder, 1, "a", "b")
+    kept(folder, 2, "b", "c")
+    kept(folder, 3, "c", "d")
+    undone(folder, (2,), "d", "now")
+    found = Records.read(folder)
+    assert numbers(folder) == ("whole", [1, 3], [], (2,))
+    assert (found.original_version, found.present_version, found.next_number) == ("a", "now", 4)
+    assert found.versions == {(): "a", (1,): "b", (1, 2): "c", (1, 2, 3): "d", (1, 3): "now"}
+
+
+def test_other_weights_in_between_and_at_the_end(folder: Path) -> None:
+    kept(folder, 1, "a", "b")
+    kept(folder, 2, "x", "y")
+    kept(folder, 5, "y", "now")
+    assert numbers(folder) == ("whole", [2, 5], [1], ())
+    kept(folder, 6, "p", "q")
+    assert numbers(folder) == ("absorbed", [], [1, 2, 5, 6], ())
+    assert Records.read(folder).present_version is None
+
+
+def test_an_event_that_never_happened(folder: Path) -> None:
+    kept(folder, 1, "a", "now")
+    whole = events_file(folder).read_bytes()
+    kept(folder, 2, "now", "c")
+    found = Records.read(folder)
+    assert numbers(folder) == ("whole", [1], [], ())
+    assert found.pending is not None and found.pending.number == 2
+    assert found.next_number == 3  # whoever saw the number 2 is not misled
+    lessons_folder(folder).mkdir()
+    for name in ("00001.safetensors", "00002.safetensors", ".00003.safetensors.partial"):
+        (lessons_folder(folder) / name).touch()
+    assert tidy(folder).pending is None
+    assert events_file(folder).read_bytes() == whole
+    assert [path.name for path in lessons_folder(folder).iterdir()] == ["00001.safetensors"]
+
+
+@pytest.mark.parametrize("line", [b"{\n", b"[]\n", b"{}\n", b'{"format": 2}\n', b"\xff\n"])
+def test_a_damaged_line_is_named(line: bytes, folder: Path) -> None:
+    kept(folder, 1, "a", "now")
+    events_file(folder).write_bytes(events_file(folder).read_bytes() + line)
+    with pytest.raises(LessonError, match=r"lessons\.jsonl, line 2 is no event .*Put the file"):
+        Records.read(folder)
+
+
+def test_numbers_go_on_after_an_undo_of_all(tmp_path: Path) -> None:
+    folder = model(tmp_path / "model")
+    assert (teach(folder, 1), teach(folder, 2)) == (1, 2)
+    assert Records.read(folder).next_number == 3
