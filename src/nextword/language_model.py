@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,11 @@ from nextword.glass.verdicts import TOP, Verdicts, make_verdicts
 from nextword.model.decoder import Decoder
 from nextword.reply.engine import fit_prompt
 from nextword.reply.stream import Reply, ReplyStream
-from nextword.settings import config_from
 from nextword.teach.config import TeachingConfig
 from nextword.teach.correction import Correction, Pair, Prompt, at_position, prompt_tokens
 from nextword.teach.history import History
 from nextword.teach.lesson import Lesson, TeachingStep
-from nextword.teach.lessons import corrections_of, teach
+from nextword.teach.lessons import begin, teach
 from nextword.teach.teaching import Teaching
 from nextword.text.tokenizer import Tokenizer
 
@@ -81,12 +81,9 @@ class LanguageModel:
         """
         loaded = load_model(Path(folder), device=device)
         return cls(
-            loaded.decoder,
-            loaded.tokenizer,
-            kind=loaded.kind,
-            folder=loaded.folder,
+            loaded.decoder, loaded.tokenizer, kind=loaded.kind, folder=loaded.folder,
             chat_template=loaded.chat_template,
-        )
+        )  # fmt: skip
 
     def save(self, folder: str | Path, *, replace: bool = False) -> None:
         """Write the model's folder, whole or not at all.
@@ -98,24 +95,14 @@ class LanguageModel:
             FolderError: the folder holds something else.
         """
         folder = Path(folder)
-        card = model_card(
-            CardFacts(
-                name=folder.name,
-                config=self.config,
-                n_parameters=self.decoder.n_parameters,
-                kind=self.kind,
-                tokenizer=self.tokenizer.kind,
-            )
-        )
+        facts = CardFacts(
+            name=folder.name, config=self.config, n_parameters=self.decoder.n_parameters,
+            kind=self.kind, tokenizer=self.tokenizer.kind,
+        )  # fmt: skip
         save_model(
-            folder,
-            self.decoder,
-            self.tokenizer,
-            kind=self.kind,
-            card=card,
-            replace=replace,
-            chat_template=self.chat_template,
-        )
+            folder, self.decoder, self.tokenizer, kind=self.kind, card=model_card(facts),
+            replace=replace, chat_template=self.chat_template,
+        )  # fmt: skip
         self.folder = folder
 
     def ids(self, prompt: Prompt, *, dialogue: bool | None = None) -> list[int]:
@@ -134,13 +121,9 @@ class LanguageModel:
         return prompt_tokens(prompt, self.tokenizer, dialogue=as_dialogue)
 
     def stream(
-        self,
-        prompt: Prompt,
-        *,
-        config: ReplyConfig | None = None,
-        dialogue: bool | None = None,
+        self, prompt: Prompt, *, config: ReplyConfig | None = None, dialogue: bool | None = None,
         truncate_left: bool = False,
-    ) -> ReplyStream:
+    ) -> ReplyStream:  # fmt: skip
         """Reply piece by piece; arguments and errors as `reply`."""
         if self._edits:
             raise ConfigError(
@@ -152,13 +135,9 @@ class LanguageModel:
         return ReplyStream(self.decoder, self.tokenizer, ids, config or ReplyConfig())
 
     def reply(
-        self,
-        prompt: Prompt,
-        *,
-        config: ReplyConfig | None = None,
-        dialogue: bool | None = None,
+        self, prompt: Prompt, *, config: ReplyConfig | None = None, dialogue: bool | None = None,
         truncate_left: bool = False,
-    ) -> Reply:
+    ) -> Reply:  # fmt: skip
         """Run over the prompt and its end token, then take next tokens until the end token.
 
         Args:
@@ -189,8 +168,7 @@ class LanguageModel:
             ContextError: the text is longer than the context.
             LossError: the model's logits are not finite.
         """
-        ids = self.ids(text, dialogue=dialogue)
-        self._check_length(ids)
+        ids = self._fitting(self.ids(text, dialogue=dialogue))
         token_ids = torch.tensor(ids, device=self.decoder.device)
         if self._edits:
             logits = forward(self.decoder, token_ids, edited(self._edits, self.config))
@@ -199,14 +177,9 @@ class LanguageModel:
         return make_verdicts(logits, ids, self.tokenizer, top=top)
 
     def trace(
-        self,
-        text: Prompt,
-        *,
-        keep: Sequence[str] = (),
-        layers: Sequence[int] | None = None,
-        heads: Sequence[int] | None = None,
-        dialogue: bool | None = None,
-    ) -> Trace:
+        self, text: Prompt, *, keep: Sequence[str] = (), layers: Sequence[int] | None = None,
+        heads: Sequence[int] | None = None, dialogue: bool | None = None,
+    ) -> Trace:  # fmt: skip
         """Every value of the forward over a text, by name (`nextword.glass.points`).
 
         Args:
@@ -228,18 +201,13 @@ class LanguageModel:
         layers: Sequence[int] | None = None, heads: Sequence[int] | None = None,
     ) -> Trace:  # fmt: skip
         """The same for a text that is tokens already."""
-        self._check_length(ids)
+        tokens = torch.tensor(self._fitting(ids), device=self.decoder.device)
         if self._edits and not keep:
             keep = ("*",)
         return record(
-            self.decoder,
-            torch.tensor(ids, device=self.decoder.device),
-            keep=keep,
-            layers=layers,
-            heads=heads,
-            name=self.tokenizer.token,
+            self.decoder, tokens, keep=keep, layers=layers, heads=heads, name=self.tokenizer.token,
             changes=self._edits,
-        )
+        )  # fmt: skip
 
     @contextmanager
     def edit(self, changes: Changes) -> Iterator[None]:
@@ -264,15 +232,9 @@ class LanguageModel:
             self._edits.pop()
 
     def chain(
-        self,
-        text: Prompt,
-        *,
-        position: int = -1,
-        layer: int = 0,
-        head: int = 0,
-        top: int = TOP,
+        self, text: Prompt, *, position: int = -1, layer: int = 0, head: int = 0, top: int = TOP,
         dialogue: bool | None = None,
-    ) -> Chain:
+    ) -> Chain:  # fmt: skip
         """Every number between the word at one position and the next word, step by step.
 
         Args:
@@ -284,8 +246,7 @@ class LanguageModel:
             ConfigError: there is no such position, layer or head.
             ContextError: the text is longer than the context.
         """
-        ids = self.ids(text, dialogue=dialogue)
-        self._check_length(ids)
+        ids = self._fitting(self.ids(text, dialogue=dialogue))
         return explain(
             self.decoder, ids, self.tokenizer.token, position=position, layer=layer, head=head,
             top=top, changes=self._edits,
@@ -314,13 +275,10 @@ class LanguageModel:
             ConfigError: nothing to teach, a wrong setting, inside an `edit`, keep without a folder.
             NextwordError: see `from_pair`, `Teaching` and `Lesson.keep`.
         """
-
-        def begin() -> Teaching:
-            return self.teaching(
-                pairs, phrasings=phrasings, config=config, rehearse=rehearse, **settings
-            )
-
-        return teach(self, begin, on_step=on_step, keep=keep)
+        lesson = partial(
+            self.teaching, pairs, phrasings=phrasings, config=config, rehearse=rehearse, **settings
+        )
+        return teach(self, lesson, on_step=on_step, keep=keep)
 
     def teaching(
         self, pairs: Sequence[Pair | Correction], *,
@@ -330,12 +288,7 @@ class LanguageModel:
         """A lesson to be taken step by step; arguments and errors as `teach`."""
         if self._edits:
             raise ConfigError("a lesson cannot be taught inside an edit; teach outside of it")
-        if config is not None and settings:
-            raise ConfigError(f"both config and {next(iter(settings))} are given; give one of them")
-        chosen = config or config_from(TeachingConfig, settings)
-        taught, asked = corrections_of(self, pairs, phrasings)
-        file = None if rehearse is None else Path(rehearse)
-        return Teaching(self, taught, asked, config=chosen, rehearse=file)
+        return begin(self, pairs, phrasings, config=config, rehearse=rehearse, **settings)
 
     def correction(self, ids: Sequence[int], right: str | int) -> Correction:
         """That after a sentence's tokens this word should follow; see `at_position`."""
@@ -350,9 +303,11 @@ class LanguageModel:
         self.kind, self.chat_template = loaded.kind, loaded.chat_template
         self.history = None
 
-    def _check_length(self, ids: Sequence[int]) -> None:
-        if len(ids) > self.config.context_length:
-            raise ContextError(
-                f"the text has {len(ids)} tokens, and this model's context holds "
-                f"{self.config.context_length}; shorten it"
-            )
+    def _fitting(self, ids: Sequence[int]) -> Sequence[int]:
+        """The same, if the context holds them."""
+        most = self.config.context_length
+        if len(ids) <= most:
+            return ids
+        raise ContextError(
+            f"the text has {len(ids)} tokens, and this model's context holds {most}; shorten it"
+        )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tests.page.truth import WEIGHTS, WIDTH, WORDS
+from tests.page.truth import SHARES, WEIGHTS, WIDTH, WORDS
 from tests.small_runs import request
 from tokenizers import Tokenizer as Backend
 
@@ -40,20 +40,28 @@ TAUGHT = {  # what the model to teach knows, the last two only from its held-out
 }
 
 
-def seed2(*, words: Sequence[str] = WORDS) -> LanguageModel:
+def seed2(*, words: Sequence[str] = WORDS, token_shift: int = 0) -> LanguageModel:
     """The seed preset at width 2 with the weights of truth.py.
 
     Args:
         words: the four words, for a test that gives one another name.
+        token_shift: how many earlier words are mixed into each one, with the shares of truth.py.
     """
     tokenizer = Tokenizer.learn([" ".join(WORDS)], kind="words")
     if tuple(words) != WORDS:
         tokenizer = renamed(tokenizer, dict(zip(WORDS, words, strict=True)))
-    config = preset("seed", vocab_size=len(WORDS) + 3, context_length=32, d_model=WIDTH)
+    config = preset(
+        "seed",
+        vocab_size=len(WORDS) + 3,
+        context_length=32,
+        d_model=WIDTH,
+        token_shift=token_shift,
+    )
     decoder = Decoder(config)
+    weights = WEIGHTS | {"token_shift.weight": SHARES[:token_shift]}
     with torch.no_grad():
         for name, parameter in decoder.named_parameters():
-            parameter.copy_(torch.tensor(WEIGHTS[name]))
+            parameter.copy_(torch.tensor(weights[name]))
     return LanguageModel(decoder, tokenizer)
 
 
@@ -124,6 +132,7 @@ def long_text(tokens: int) -> str:
 SENTENCE = "the small cat sees a quiet boat near the old stone bridge"
 MAKERS: dict[str, Callable[[], LanguageModel]] = {
     "seed2": seed2,
+    "shift2": lambda: seed2(token_shift=2),
     "nasty": lambda: seed2(words=(*WORDS[:3], NASTY)),
     "deep": deep,
     "llama": lambda: deep(preset_name="llama"),

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from tests.page import models
-from tests.page.conftest import Open
+from tests.page.conftest import Open, Student
+from tests.page.lessons import carry, read, teach
 from tests.page.pages import Opened
 
 TOKENS = 1000
@@ -118,3 +119,44 @@ def test_a_newer_wish_aborts_the_older(page: Opened) -> None:
     page.ready()
     assert page.state("position") == 10 + 83 * 9
     assert aborted and set(aborted) == {"net::ERR_ABORTED"}
+
+
+STEPS = 400  # of a lesson, each drawn as it comes
+STREAMED = """async steps => {
+  const {teaching} = await import('/page/js/teach/teaching.js');
+  const panel = document.querySelector('nw-teach');
+  const chart = document.querySelector('nw-teach-chart');
+  teaching.set({phase: 'teaching', lesson: null, steps: []});
+  const spent = [], nodes = [];
+  for (let step = 0; step < steps; step += 1) {
+    const told = {step, loss: 7 / (1 + step), least: step / steps, rehearsal_kl: 0.01};
+    await new Promise(requestAnimationFrame);
+    const began = performance.now();
+    teaching.set({steps: [...teaching.state.steps, told]});
+    const before = performance.now();
+    await new Promise(requestAnimationFrame);  // it is drawn before this one
+    const drawn = performance.now();
+    await panel.updateComplete;
+    await chart.updateComplete;
+    document.body.getBoundingClientRect();
+    spent.push(before - began + performance.now() - drawn);
+    nodes.push(document.querySelectorAll('*').length);
+  }
+  teaching.set({phase: 'idle', steps: []});
+  return [spent, nodes];
+}"""
+
+
+def test_a_lesson_that_streams(opened: Open, student: Student) -> None:
+    """Little work for each step, and as many nodes at the last as there are at few steps."""
+    with opened(student.address) as page:
+        read(page)
+        carry(page)
+        for attempt in range(1, TRIES + 1):
+            spent, nodes = page.page.evaluate(STREAMED, STEPS)
+            assert len(spent) == STEPS and max(spent) > 0
+            if statistics.median(spent[-50:]) <= MOST_MS:
+                break
+            assert attempt < TRIES, spent
+        assert page.page.locator("#teach-chart").count() == 0 or nodes[-1] <= MOST_NODES
+        assert max(nodes[50:]) <= max(nodes[:50])

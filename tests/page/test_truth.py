@@ -10,7 +10,7 @@ import torch
 from tests.page import models
 from tests.page.conftest import Open
 from tests.page.pages import Opened, Shown
-from tests.page.truth import Truth
+from tests.page.truth import SHARES, Truth
 
 from nextword.glass.trace import Trace
 
@@ -27,9 +27,10 @@ FAMILIES = {  # at every position of the article's model, at least these are pri
 OPENED = {"product", "blocks.0.attention.key", "blocks.0.attention.value"}  # by *Open*
 
 
-def test_the_truth_adds_up() -> None:
+@pytest.mark.parametrize("shares", [(), SHARES])
+def test_the_truth_adds_up(shares: list[list[float]]) -> None:
     """The numpy that the page is compared with agrees with itself."""
-    truth = Truth(IDS)
+    truth = Truth(IDS, shares=shares)
     assert len(IDS) == 6
     for i, token in enumerate(IDS):
         at: dict[str, Any] = {"position": i, "token": token, "against": 1}
@@ -121,6 +122,37 @@ def test_the_account_of_every_pair_of_words(opened: Open, addresses: Callable[[s
                 page.ready()
                 families = check_all(page, truth)
                 assert any(family.startswith(f"account.by_{group}.") for family in families)
+
+
+@pytest.mark.parametrize("position", [0, 1, 4])
+def test_token_shift(opened: Open, addresses: Callable[[str], str], position: int) -> None:
+    """A word vector is embedding + token shift + position, and each word's part in the account is
+    what heads and token shift carried from it; of the first words there are fewer before."""
+    truth = Truth(IDS, shares=SHARES)
+    with opened(addresses("shift2")) as page:
+        page.go(models.DIALOGUE, mode="dialogue", position=position, layer=0, head=0)
+        assert page.state("ids") == IDS
+        assert check_all(page, truth) >= FAMILIES | {"token_shift"}
+        parts = {number.name for number in page.numbers("#account")}
+        earlier = {f"account.token_shift.word.{position - back}" for back in (1, 2)}
+        assert earlier & parts == {name for name in earlier if "-" not in name}
+        values = {number.name: number.value for number in page.numbers("#panel-2")}
+        for dimension in range(2):
+            at = f"[{position},{dimension}]"
+            summed = sum(values[f"{name}{at}"] for name in ("token_embedding", "token_shift",
+                                                           "position"))  # fmt: skip
+            assert values[f"residual{at}"] == pytest.approx(summed, rel=1e-5, abs=1e-6)
+        open_all(page)
+        check_all(page, truth)
+        page.page.locator("#account input[value=word]").check(force=True)
+        page.ready()
+        check_all(page, truth)
+        words = [f"account.by_word.{j}" for j in range(position + 1)]
+        assert {*words, "account.by_word.rest"} <= {n.name for n in page.numbers("#account")}
+        labels = page.page.locator("#account .bar .label").all_inner_texts()
+        through = [label for label in labels if "through heads and token shift" in label]
+        assert len(through) == position + 1
+        assert "all that no head or token shift carried" in labels
 
 
 def test_what_the_narration_says(opened: Open, addresses: Callable[[str], str]) -> None:

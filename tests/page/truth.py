@@ -32,13 +32,15 @@ WEIGHTS: dict[str, list[Any]] = {  # rows: four words, <|unknown|>, <|end|>, <|p
     ],
     "unembedding.bias": [1.13, 0.9, 0.1, 0.9, -1.77, -0.51, -0.02],
 }  # fmt: skip
+SHARES = [[0.53, -0.31], [-0.17, 0.71]]  # of token shift, where a model has it: 1 and 2 words back
 
 
-def article(ids: Sequence[int]) -> dict[str, Array]:
+def article(ids: Sequence[int], *, shares: Sequence[Sequence[float]] = ()) -> dict[str, Array]:
     """Every value of the forward over a sentence, by the name of its point.
 
     Args:
         ids: [T] numbers of words.
+        shares: [K, M] of token shift: of the word before, of the one before that, and so on.
 
     Returns:
         name → value, with the axes of the point: one head, one layer.
@@ -46,7 +48,8 @@ def article(ids: Sequence[int]) -> dict[str, Array]:
     weights = {name: np.array(rows, np.float64) for name, rows in WEIGHTS.items()}
     embedding = weights["token_embedding.weight"][list(ids)]  # [T, M]
     position = np.array([encoding(i) for i in range(len(ids))])  # [T, M]
-    residual = embedding + position
+    shift = sum(shifted(embedding, shares).values(), np.zeros_like(embedding))
+    residual = embedding + shift + position
     query, key, value = (
         residual @ weights[f"blocks.0.attention.{name}.weight"].T
         for name in ("query", "key", "value")
@@ -72,12 +75,22 @@ def article(ids: Sequence[int]) -> dict[str, Array]:
     }
     return {
         "token_embedding": embedding,
+        **({"token_shift": shift} if shares else {}),
         "position": position,
         "residual": residual,
         **{f"blocks.0.{name}": array for name, array in in_block.items()},
         "logits": logits,
         "probabilities": softmax(logits),
     }
+
+
+def shifted(embedding: Array, shares: Sequence[Sequence[float]]) -> dict[int, Array]:
+    """What token shift adds to each word from so many words back: back → [T, M]."""
+    added = {}
+    for back, share in enumerate(shares, start=1):
+        added[back] = np.zeros_like(embedding)
+        added[back][back:] = np.array(share) * embedding[:-back]
+    return added
 
 
 def encoding(position: int) -> list[float]:
@@ -92,7 +105,14 @@ def softmax(x: Array) -> Array:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
-def account(values: dict[str, Array], i: int, token: int, against: int | None) -> dict[str, float]:
+def account(
+    values: dict[str, Array],
+    i: int,
+    token: int,
+    against: int | None,
+    *,
+    shares: Sequence[Sequence[float]] = (),
+) -> dict[str, float]:
     """A logit, or the difference of two, as a sum of what each part added to it.
 
     Args:
@@ -100,6 +120,7 @@ def account(values: dict[str, Array], i: int, token: int, against: int | None) -
         i: the position.
         token: whose logit.
         against: whose logit is taken off.
+        shares: of token shift, as in `article`.
 
     Returns:
         contribution → amount, and the sums of its groups under `by_word.…` and so on.
@@ -114,17 +135,22 @@ def account(values: dict[str, Array], i: int, token: int, against: int | None) -
         "position": float(values["position"][i] @ direction),
         "unembedding.bias": float(bias[token] - (0 if against is None else bias[against])),
     }
+    added = shifted(values["token_embedding"], shares)
+    shift = {i - back: float(part[i] @ direction) for back, part in added.items() if back <= i}
+    words = carried + np.array([shift.get(j, 0.0) for j in range(len(carried))])
+    parts |= {f"token_shift.word.{j}": amount for j, amount in shift.items()}
     heads = {f"blocks.0.attention.head.0.word.{j}": float(x) for j, x in enumerate(carried)}
     total, head, rest = sum(parts.values()) + carried.sum(), carried.sum(), sum(parts.values())
-    entry = parts["token_embedding"] + parts["position"]
-    groups = {f"by_word.{j}": float(x) for j, x in enumerate(carried)} | {
-        "by_word.rest": rest,
+    embedding = parts["token_embedding"] + sum(shift.values())
+    entry = embedding + parts["position"]
+    groups = {f"by_word.{j}": float(x) for j, x in enumerate(words)} | {
+        "by_word.rest": rest - sum(shift.values()),
         "by_head.0.0": head,
         "by_head.rest": rest,
         "by_layer.entry": entry,
         "by_layer.0": head,
         "by_layer.exit": parts["unembedding.bias"],
-        "by_kind.embedding": parts["token_embedding"],
+        "by_kind.embedding": embedding,
         "by_kind.position": parts["position"],
         "by_kind.head": head,
         "by_kind.bias": parts["unembedding.bias"],
@@ -135,9 +161,10 @@ def account(values: dict[str, Array], i: int, token: int, against: int | None) -
 class Truth:
     """The value of any number of the page by its name."""
 
-    def __init__(self, ids: Sequence[int]) -> None:
+    def __init__(self, ids: Sequence[int], *, shares: Sequence[Sequence[float]] = ()) -> None:
         self.ids = tuple(ids)
-        self.values = article(ids)
+        self._shares = shares
+        self.values = article(ids, shares=shares)
         self.probabilities = self.values["probabilities"]
 
     def __call__(
@@ -178,10 +205,11 @@ class Truth:
         group, _, part = name.partition(".")
         best, second = self.ranked(i)[:2]
         if group == "account_against":
-            return account(self.values, i, best, second)[part]
-        if group != "account":
+            token, against = best, second
+        elif group != "account":
             raise KeyError(name)
-        return account(self.values, i, best if token is None else token, against)[part]
+        token = best if token is None else token
+        return account(self.values, i, token, against, shares=self._shares)[part]
 
     def _derived(self, name: str) -> Callable[..., float]:
         """Numbers between the points: products, shares, and what the lens reads off."""

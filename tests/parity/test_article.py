@@ -93,12 +93,12 @@ def test_both_forwards_are_the_article_in_numpy(width: int, vocab: int, length: 
     np.testing.assert_allclose(readable, expected, atol=1e-5)
 
 
-def learned(folder: Path) -> LanguageModel:
+def learned(folder: Path, *, seed: int = 0) -> LanguageModel:
     """The article's model, trained on its two dialogues."""
     data = folder / "article.jsonl"
     pairs = [{"prompt": prompt, "reply": reply} for prompt, reply in TURNS]
     data.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
-    training = {"batch_size": 1, "evaluate_every": 0, "checkpoint_every": 0}
+    training = {"batch_size": 1, "evaluate_every": 0, "checkpoint_every": 0, "seed": seed}
     train(
         request(
             data,
@@ -128,12 +128,13 @@ def test_the_articles_prompts_are_learned_until_every_next_word_is_right(
         assert (reply.text.strip(), reply.finish_reason) == ("awesome", "stop")
 
 
+@pytest.mark.parametrize("seed", range(4))
 def test_another_reply_is_taught_for_one_of_the_prompts_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both answer awesome; one is taught to answer with another word, and the other does not."""
     quick(monkeypatch)
-    lm = learned(tmp_path)
+    lm = learned(tmp_path, seed=seed)
     (taught, _), (other, _) = TURNS
     before = [verdict.predicted.token_id for verdict in lm.verdicts([other, "awesome"]).judged]
     lesson = lm.teach([(taught, "what")])

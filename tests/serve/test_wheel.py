@@ -41,7 +41,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as content:
         names = {name for name in content.namelist() if ".dist-info/" not in name}
     assert names == files
-    for needed in ("js/main.js", "vendor/lit/lit-html.js", "vendor/lit/LICENSE", "index.html"):
+    needed_files = ("js/main.js", "js/teach/nw-teach.js", "teach.css", "index.html")
+    for needed in (*needed_files, "vendor/lit/lit-html.js", "vendor/lit/LICENSE"):
         assert f"nextword/serve/page/{needed}" in names
 
 

@@ -45,7 +45,8 @@ class Optimizer:
         """Shorten the whole gradient to `largest`, if it is longer; returns its length before."""
         parameters = self._parameters.values()
         gradients = [each.grad for each in parameters if each.grad is not None]
-        length = torch.nn.utils.get_total_norm(gradients).item()
+        lengths = torch._foreach_norm(gradients)
+        length: float = torch.linalg.vector_norm(torch.stack(list(lengths))).item()
         if length > largest:
             torch._foreach_mul_(gradients, largest / (length + EPSILON))
         return length
@@ -81,11 +82,15 @@ class Optimizer:
             if name not in self._parameters:
                 raise CheckpointError(f"the checkpoint's optimizer knows {name!r}; the model not")
             parameter = self._parameters[name]
-            if key == MOMENTUM:
-                self._muon.momentum[parameter].copy_(tensor)
-                continue
-            state = self._adamw.state.setdefault(parameter, {})
-            state[key] = tensor.to(parameter.device, copy=True)
+            remembered = self._adamw.state.get(parameter, {})
+            if parameter in self._muon.momentum:
+                remembered = {MOMENTUM: self._muon.momentum[parameter]}
+            if key not in remembered:
+                raise CheckpointError(
+                    f"the checkpoint remembers {key!r} of {name}, which another optimizer keeps; "
+                    "go on with the optimizer that it was begun with"
+                )
+            remembered[key].copy_(tensor)
 
 
 def _sorted(

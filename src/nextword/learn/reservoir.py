@@ -1,10 +1,12 @@
 """A sample of what a model learned from, kept in its folder: what a lesson rehearses.
 
-training/rehearsal.safetensors   tokens, targets, documents; held_out.tokens, …; int32 [B, T]
+training/rehearsal.safetensors   tokens, targets, documents; held_out.tokens, …; int32 [B, T];
+                                 its metadata name the tokenizer by its fingerprint
 """
 
+import json
 import struct
-from collections.abc import Callable
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from nextword.text.samples import Batch, Samples
 RESERVOIR = "rehearsal.safetensors"
 MOST_SEQUENCES, MOST_TOKENS = 512, 131_072  # of each part
 HELD_OUT = "held_out."
+TOKENIZER = "tokenizer"  # in the metadata
 
 
 @dataclass(frozen=True)
@@ -53,27 +56,41 @@ def write_reservoir(path: Path, data: Prepared, *, training: TrainingConfig) -> 
     tensors = _named("", known)
     if held_out is not None:
         tensors |= _named(HELD_OUT, held_out)
-    write_whole(path, save(tensors))
+    write_whole(path, save(tensors, metadata={TOKENIZER: data.tokenizer.fingerprint}))
 
 
-def read_reservoir(folder: Path, *, warn: Callable[[str], None] | None = None) -> Reservoir | None:
+def read_reservoir(folder: Path, *, fingerprint: str | None = None) -> Reservoir | None:
     """What `write_reservoir` left in a model's folder; None where there is nothing whole.
 
     Args:
         folder: the model's.
-        warn: is told of a damaged file.
+        fingerprint: of the model's tokenizer; a sample of another one's tokens means nothing to
+            it. None: not compared, as a sample that does not name its tokenizer never is.
+
+    Warns:
+        UserWarning: the file is damaged, or another tokenizer's; it is left out.
     """
     path = folder / TRAINING / RESERVOIR
     try:
-        tensors = load(path.read_bytes())
+        content = path.read_bytes()
+        tensors = load(content)
+        if fingerprint not in (None, _tokenizer_of(content) or fingerprint):
+            warnings.warn(f"{path} was made with another tokenizer and is left out", stacklevel=2)
+            return None
         held_out = f"{HELD_OUT}tokens" in tensors
         return Reservoir(_batch("", tensors), _batch(HELD_OUT, tensors) if held_out else None)
     except FileNotFoundError:
         return None
     except (SafetensorError, OSError, KeyError, ValueError, struct.error) as error:
-        if warn is not None:
-            warn(f"{path} is damaged and is left out: {error}")
+        warnings.warn(f"{path} is damaged and is left out: {error}", stacklevel=2)
         return None
+
+
+def _tokenizer_of(content: bytes) -> str | None:
+    """The fingerprint that a file names: in the JSON after the 8 bytes of its length."""
+    (length,) = struct.unpack_from("<Q", content)
+    found = json.loads(content[8 : 8 + length]).get("__metadata__", {}).get(TOKENIZER)
+    return None if found is None else str(found)
 
 
 def _named(prefix: str, samples: Samples) -> dict[str, NDArray[np.int32]]:

@@ -125,10 +125,18 @@ def refusal(error: Exception) -> tuple[int, dict[str, Any]]:
     if isinstance(error, NextwordError):
         code = next((code for kind, code in CODES if isinstance(error, kind)), OTHER_CODE)
         status = 409 if code == "busy" else 422
-        return status, _body(str(error), type(error).__name__, None, code)
+        return status, _body(_said(error), type(error).__name__, None, code)
     traceback.print_exception(error, file=sys.stderr)
     message = "something went wrong in the server; its terminal shows the traceback"
     return 500, _body(message, "InternalError", None, "internal")
+
+
+def _said(error: NextwordError) -> str:
+    """What an error says on a page, which has none of a command's options to offer."""
+    if isinstance(error, TeachBusyError):
+        holder, _, _ = str(error).rpartition(";")  # then comes the option to wait
+        return f"{holder}; try again when it has ended"
+    return str(error)
 
 
 def _body(message: str, kind: str, param: str | None, code: str) -> dict[str, Any]:

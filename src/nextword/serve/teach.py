@@ -1,6 +1,8 @@
 """The routes that teach: a lesson step by step, keep or undo it, and the lessons that are kept."""
 
+import dataclasses
 from collections.abc import AsyncIterator, Callable, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from starlette.concurrency import run_in_threadpool
@@ -34,9 +36,11 @@ from nextword.serve.requests import (
 )
 from nextword.serve.teaching import Event, Lessons
 from nextword.serve.turns import Turns
-from nextword.teach.config import TeachingConfig
+from nextword.teach.config import RATES, TeachingConfig
 from nextword.teach.correction import Correction, Pair
+from nextword.teach.methods import methods
 from nextword.teach.records import Kept, Records
+from nextword.teach.scope import resolve
 
 if TYPE_CHECKING:
     from nextword.teach.teaching import Teaching
@@ -136,6 +140,7 @@ class _Teach:
             "folder": self._lm.folder is not None,
             "unkept": None if unkept is None else exact(unkept.as_json()),
             "teaching": self._lessons.teaching,
+            "settings": _settings(self._lm),
         }
         return self._answer(answer | listed)
 
@@ -219,6 +224,20 @@ def _word(lm: LanguageModel, ids: Sequence[int], right: int | str | None) -> Cor
     return lm.correction(ids, right)
 
 
+def _settings(lm: LanguageModel) -> dict[str, Any]:
+    """What a lesson of this model is like where nothing else is asked for.
+
+    Its defaults, with the scope that they come to; and of each scope the learning rate and the
+    rules by which the weights are adjusted, one tried after the other.
+    """
+    defaults = TeachingConfig()
+    return {
+        "defaults": dataclasses.asdict(defaults) | {"scope": resolve(defaults, lm.decoder)},
+        "rates": RATES,
+        "rules": {scope: [method.rule for method in methods(scope)] for scope in RATES},
+    }
+
+
 def _items(found: Records) -> list[dict[str, Any]]:
     """Every lesson of a folder, the first one first."""
     kinds = (("kept", found.active), ("absorbed", found.absorbed), ("undone", found.gone))
@@ -247,7 +266,11 @@ def _others(lm: LanguageModel) -> list[dict[str, Any]]:
 
     Of each only what it begins with: the first document in it, up to MOST_TOKENS.
     """
-    found = None if lm.folder is None else read_reservoir(lm.folder)
+    found = (
+        None
+        if lm.folder is None
+        else read_reservoir(lm.folder, fingerprint=lm.tokenizer.fingerprint)
+    )
     if found is None:
         return []
     tokens, _, documents = found.known if found.held_out is None else found.held_out
@@ -257,5 +280,13 @@ def _others(lm: LanguageModel) -> list[dict[str, Any]]:
         if documents is not None:
             ids = ids[documents[row] == documents[row, 0]]
         kept = ids[:MOST_TOKENS].tolist()
-        rows.append({"turns": None, "ids": kept, "text": lm.tokenizer.decode(kept)})
+        turns = _turns(lm, kept) if lm.kind == "dialogue" else None
+        rows.append({"turns": turns, "ids": kept, "text": lm.tokenizer.decode(kept)})
     return rows
+
+
+def _turns(lm: LanguageModel, ids: Sequence[int]) -> list[str]:
+    """The turns of a dialogue, the last one perhaps cut off."""
+    ends = lm.tokenizer.end_ids
+    parts = [list(part) for end, part in groupby(ids, key=lambda id: id in ends) if not end]
+    return [lm.tokenizer.decode(part) for part in parts]

@@ -26,7 +26,7 @@ class TeachingConfig:
     margin: float = 0.5  # probability that every target must reach, besides being the most likely
     learning_rate: float = 0.0  # 0: the scope's own
     rehearsal_weight: float = 300.0  # of staying as before on the rehearsal; 0: not in the loss
-    rehearsal_batch: int = 4  # sequences of the rehearsal per step
+    rehearsal_batch: int = 16  # sequences of the rehearsal per step
     largest_kl: float = 0.02  # nats per position that the rehearsal's predictions may move
     steps: int = 200  # at most so many
     seconds: float = 60.0  # at most so long

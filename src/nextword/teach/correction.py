@@ -69,10 +69,10 @@ def from_pair(pair: Pair, tokenizer: Tokenizer, *, kind: Kind, context_length: i
         context_length: tokens that the model can look back on.
 
     Raises:
-        DataError: an empty reply, or a word that the tokenizer has no token for.
+        DataError: no pair, an empty reply, or a word that the tokenizer has no token for.
         ContextError: too long.
     """
-    prompt, reply = pair
+    prompt, reply = _prompt_and_reply(pair)
     if not reply.strip():
         raise DataError("the reply is empty; a lesson needs at least one word to learn")
     before = prompt_tokens(prompt, tokenizer, dialogue=kind == "dialogue")
@@ -86,6 +86,18 @@ def from_pair(pair: Pair, tokenizer: Tokenizer, *, kind: Kind, context_length: i
         prompt=turns_of(prompt),
         reply=reply,
         kind="pair",
+    )
+
+
+def _prompt_and_reply(pair: object) -> Pair:
+    """The two, if they are a prompt, or turns, and a reply."""
+    match pair:
+        case (str() as prompt, str() as reply):
+            return prompt, reply
+        case ([_, *_] as turns, str() as reply) if all(isinstance(turn, str) for turn in turns):
+            return tuple(map(str, turns)), reply
+    raise DataError(
+        f"{pair!r} is no prompt with its reply; give two texts, or a list of turns and a text"
     )
 
 
@@ -175,6 +187,8 @@ def phrasings_by_pair(
     Raises:
         ConfigError: several pairs, and not one list of phrasings for each.
     """
+    if isinstance(phrasings, str):
+        raise ConfigError("phrasings is one text; give a list of them")
     if not phrasings:
         return [[] for _ in range(n_pairs)]
     if n_pairs == 1:

@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
 
 from nextword.errors import ConfigError
 from nextword.learn.lock import hold
 from nextword.learn.stop import StopSignals
 from nextword.learn.threads import limited_threads
+from nextword.settings import config_from
+from nextword.teach.config import TeachingConfig
 from nextword.teach.correction import (
     Correction,
     Pair,
@@ -49,6 +53,35 @@ def corrections_of(
     return taught, asked
 
 
+def begin(
+    student: Student,
+    pairs: Sequence[Pair | Correction],
+    phrasings: Sequence[Prompt] | Sequence[Sequence[Prompt]] = (),
+    *,
+    config: TeachingConfig | None = None,
+    rehearse: str | Path | None = None,
+    **settings: Any,
+) -> Teaching:
+    """A lesson to be taken step by step.
+
+    Args:
+        student: the model.
+        pairs, phrasings: see `corrections_of`.
+        config: how; or its fields, as `settings`.
+        rehearse: a file of what must stay; None: what the folder keeps of the training data.
+
+    Raises:
+        ConfigError: config and settings both, or a wrong one.
+        NextwordError: see `corrections_of` and `Teaching`.
+    """
+    if config is not None and settings:
+        raise ConfigError(f"both config and {next(iter(settings))} are given; give one of them")
+    chosen = config or config_from(TeachingConfig, settings)
+    taught, asked = corrections_of(student, pairs, phrasings)
+    file = None if rehearse is None else Path(rehearse)
+    return Teaching(student, taught, asked, config=chosen, rehearse=file)
+
+
 def teach(
     student: Student,
     begin: Callable[[], Teaching],
@@ -62,7 +95,8 @@ def teach(
         student: the model.
         begin: makes the lesson.
         on_step: is told every step.
-        keep: hold the folder from before the lesson begins, and keep what was learned.
+        keep: hold the folder from before the lesson begins, and keep what was learned; if that
+            fails, the model has its old weights.
 
     Raises:
         ConfigError: keep, and the model has no folder.
@@ -81,5 +115,9 @@ def teach(
         lesson = teaching.judge()
         teaching.settle()
         if keep and lesson.learned and lesson.outcome != "already":
-            lesson = lesson.keep(held=True)
+            try:
+                lesson = lesson.keep(held=True)
+            except BaseException:
+                lesson.undo(held=True)  # the model is what its folder holds
+                raise
     return lesson

@@ -71,11 +71,6 @@ def known(decoder: Decoder, batch: Batch, *, most: int, before: Known | None = N
     )  # fmt: skip
 
 
-def judged_kl(before: Known, decoder: Decoder, batch: Batch, *, most: int) -> float:
-    """How far a decoder is from what was known before, the mean in nats; see `known`."""
-    return known(decoder, batch, most=most, before=before).kl
-
-
 def compare(before: Known, after: Known) -> Locality:
     """What stayed; `after` was found with the `before` of the same batch."""
     return Locality(

@@ -17,7 +17,7 @@ from nextword.teach.lesson import (
     Student,
     TeachingStep,
 )
-from nextword.teach.locality import Known, compare, judged_kl, known, newly_wrong
+from nextword.teach.locality import Known, compare, known, newly_wrong
 from nextword.teach.rehearsal import Rehearsal
 
 CURVE = 100  # steps that a lesson remembers
@@ -74,9 +74,10 @@ class Measures:
         now = said(decoder, self._all, tokenizer)
         return sentences(self._all, self._roles, self._said, now, tokenizer)
 
-    def moved(self, decoder: Decoder) -> float:
-        """How far a decoder's predictions of what is rehearsed have moved, nats per position."""
-        return judged_kl(self._known, decoder, self._rehearsal.known, most=self._most)
+    def stayed(self, decoder: Decoder) -> Locality:
+        """How much of what is rehearsed a decoder predicts as before."""
+        now = known(decoder, self._rehearsal.known, most=self._most, before=self._known)
+        return compare(self._known, now)
 
     def elsewhere(self, decoder: Decoder) -> Elsewhere:
         """What else a decoder predicts otherwise."""

@@ -34,6 +34,7 @@ class Method:
 
 GENTLE = Method(rule="momentum")
 FIRM = Method(rule="muon", rehearsal=1 / 300, slack=0.6)
+BOLD = Method(rule="adam", rehearsal=1 / 300, slack=0.6)
 ADAPTING = Method(rule="adam")
 
 
@@ -41,9 +42,11 @@ def methods(scope: Scope) -> tuple[Method, ...]:
     """The ways to try, one after the other.
 
     The gentle one moves little else, but cannot tell two sentences apart that the model, as it is,
-    takes for nearly the same; the firm one then can.
+    takes for nearly the same; the firm one then can. Where attention looks at one word alone, so
+    that hardly any gradient comes through to the others, it takes the bold one, which makes a
+    small gradient as long as a large one, number by number.
     """
-    return (ADAPTING,) if scope == "adapter" else (GENTLE, FIRM)
+    return (ADAPTING,) if scope == "adapter" else (GENTLE, FIRM, BOLD)
 
 
 class Rule(Protocol):

@@ -14,7 +14,7 @@ import torch
 
 from nextword.errors import DataError
 from nextword.learn.data import default_context, make_samples
-from nextword.learn.reservoir import MOST_SEQUENCES, MOST_TOKENS, read_reservoir
+from nextword.learn.reservoir import MOST_SEQUENCES, MOST_TOKENS, Reservoir, read_reservoir
 from nextword.model.cache import KeyValueCache
 from nextword.reply.sampling import check_best, seeded
 from nextword.teach.correction import Correction
@@ -99,13 +99,20 @@ def find_rehearsal(student: Student, *, file: Path | None = None, seed: int = 0)
     """
     if file is not None:
         found = _parted("file", _of_file(student, file, seed), name=str(file))
-    elif student.folder is not None and (kept := read_reservoir(student.folder)) is not None:
+    elif (kept := _of_folder(student)) is not None:
         found = Rehearsal("training", kept.known, kept.held_out)
     else:
         found = _parted("model", _spoken(student, seed))
     context = student.decoder.config.context_length
     held_out = None if found.held_out is None else cut(found.held_out, context)
     return replace(found, known=cut(found.known, context), held_out=held_out)
+
+
+def _of_folder(student: Student) -> Reservoir | None:
+    """The sample that the model's folder keeps of its training data."""
+    if student.folder is None:
+        return None
+    return read_reservoir(student.folder, fingerprint=student.tokenizer.fingerprint)
 
 
 def _parted(source: Source, batch: Batch, *, name: str = "") -> Rehearsal:

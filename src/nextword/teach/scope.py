@@ -64,13 +64,6 @@ class Change:
             applied[name] = full.to(weights[name].dtype)
         return applied
 
-    def scaled(self, share: float) -> "Change":
-        """So much of it, 0 … 1."""
-        return Change(
-            {name: difference * share for name, difference in self.whole.items()},
-            {name: (left * share, right) for name, (left, right) in self.factors.items()},
-        )
-
     def tensors(self) -> dict[str, Tensor]:
         """By the names that a file has for them."""
         named = dict(self.whole)

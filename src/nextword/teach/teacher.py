@@ -2,7 +2,8 @@
 
 Each step lowers the sum of -log p(right word) over the targets that are not yet good, plus a weight
 times how far the predictions moved on a few rehearsed sequences, plus the same sum for earlier
-lessons. As soon as all targets are good, the change is made as small as it can be, and is judged.
+lessons. As soon as all targets are good, it is judged what else the change moves; if that is too
+much, the lesson goes on and holds the rehearsal more firmly.
 """
 
 import math
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from nextword.model.decoder import Decoder
 from nextword.teach.config import CLIP, RATES, TeachingConfig
 from nextword.teach.correction import Correction
-from nextword.teach.lesson import Outcome, TeachingStep
+from nextword.teach.lesson import Locality, Outcome, TeachingStep
 from nextword.teach.methods import Method, make_rule, methods
 from nextword.teach.rehearsal import Rehearsal
 from nextword.teach.reminders import Reminders, chosen
@@ -27,9 +28,10 @@ EARLIER = 8  # earlier lessons in every step, drawn anew
 FAILING = 16  # more of them, of those that a change would have undone
 FIRMER = 0.1  # how much further than a new target an earlier one is pulled
 AGAIN = 5  # steps until a change that moved too much is judged again
-MENDING = 20  # steps for earlier lessons, once the targets are good
-HALVINGS = 4  # to find the smallest share of a change that is still good
-FIRST_SHARE = 0.5  # of the steps, for the first of two methods
+MENDING = 20  # steps for earlier lessons and next words elsewhere, once the targets are good
+STAYING = 0.99  # share of the next words elsewhere for which it takes these steps
+FIRMLY = 2.0  # how much more firmly the rehearsal is held after a change that moved too much
+TURNS = (0.0, 0.25, 0.55)  # of the steps, where the methods begin
 
 
 class Teacher:
@@ -47,7 +49,7 @@ class Teacher:
         rehearsal: Rehearsal,
         config: TeachingConfig,
         *,
-        moved: Callable[[Decoder], float],
+        stayed: Callable[[Decoder], Locality],
         anchor: Decoder | None = None,
         earlier: Sequence[Correction] = (),
     ) -> None:
@@ -58,13 +60,13 @@ class Teacher:
             corrections: what is to be learned.
             rehearsal: what must stay, without what the corrections are about.
             config: see there.
-            moved: how far a decoder's predictions elsewhere have moved, nats per position.
+            stayed: how much of what is predicted elsewhere a decoder leaves as it is.
             anchor: whose predictions the rehearsal is held to: the decoder from before the first
                 of several lessons, so that many small moves do not add up. None: this one.
             earlier: lessons that should still hold.
         """
         self._decoder, self._corrections, self._config = decoder, list(corrections), config
-        self._moved, self._earlier = moved, list(earlier)
+        self._stayed, self._earlier = stayed, list(earlier)
         self._scope = resolve(config, decoder)
         self._named = dict(decoder.named_parameters())
         self._reminders = Reminders(
@@ -72,11 +74,10 @@ class Teacher:
             count=config.rehearsal_batch, seed=config.seed,
         )  # fmt: skip
         self._stopped = False
-        self._over = False
-        self._due = 0
         self.outcome: Outcome | None = None
         self.change = Change()
-        self._methods = methods(self._scope)
+        starts = (math.ceil(share * config.steps) for share in TURNS)
+        self._methods = dict(zip(starts, methods(self._scope), strict=False))
         self._begin(self._methods[0])
 
     def stop(self) -> None:
@@ -86,15 +87,14 @@ class Teacher:
     def steps(self) -> Iterator[TeachingStep]:
         """Every step as it was reached, step 0 before any change; then there is an `outcome`."""
         began = time.perf_counter()
-        switch = round(FIRST_SHARE * self._config.steps) if len(self._methods) > 1 else -1
         for number in range(self._config.steps + 1):
             looked, moved = self._look(number)
             yield self._told(number, time.perf_counter() - began, looked, moved)
             self.outcome = self._ended(number, time.perf_counter() - began, looked)
             if self.outcome is not None:
                 return
-            if number == switch:
-                self._begin(self._methods[1])
+            if number and number in self._methods and self._best is None:
+                self._begin(self._methods[number])
                 self._look(number)
             self._adjust()
 
@@ -109,6 +109,9 @@ class Teacher:
         self._rule = make_rule(method, parameters, inner, rate=rate)
         self._failing: list[Correction] = []
         self._good_since: int | None = None
+        self._due = 0  # the first step at which a change may be judged
+        self._held = 1.0  # of the rehearsal weight
+        self._best: tuple[float, Change] | None = None  # share that stayed, and what left it so
 
     @torch.inference_mode(False)
     @torch.enable_grad()
@@ -121,7 +124,7 @@ class Teacher:
         if earlier := self._reminded(number):
             sum_of = pulled(look(decoder, earlier), until=self._beyond(method.slack + FIRMER))
             self._loss = self._loss + sum_of / len(earlier)
-        weight = config.rehearsal_weight * method.rehearsal
+        weight = config.rehearsal_weight * method.rehearsal * self._held
         with torch.set_grad_enabled(weight > 0):
             moved = self._reminders.kl(decoder, number)
         self._loss = self._loss + weight * moved
@@ -159,27 +162,34 @@ class Teacher:
         if not number and self._is_good(self._decoder):
             return "already"
         last = number == config.steps or seconds >= config.seconds or self._stopped
-        due = last or number >= self._due
-        good = looked.good(config.margin) and due and self._accepted(number)
-        if good and not self._over:
+        too_far = False
+        if looked.good(config.margin) and (last or number >= self._due):
+            too_far = self._goes_too_far(number, last)
+        if self._best is not None and (last or self._suffices(number)):
+            self.change = self._best[1]
             return "learned"
         bounds: tuple[tuple[bool, Outcome], ...] = (
             (self._stopped, "stopped"),
-            (number == config.steps, "kl" if good else "steps"),
-            (seconds >= config.seconds, "kl" if good else "seconds"),
+            (number == config.steps, "kl" if too_far else "steps"),
+            (seconds >= config.seconds, "kl" if too_far else "seconds"),
         )
         for reached, outcome in bounds:
             if reached:
-                if not good:
-                    self.change = self._apprentice.change()
+                self.change = self._apprentice.change()
                 return outcome
         return None
 
-    @torch.no_grad()
-    def _accepted(self, number: int) -> bool:
-        """Whether the targets are good in the weights that the change makes of the old ones.
+    def _suffices(self, number: int) -> bool:
+        """Whether the best change is taken: little else is lost, or there was time to mend it."""
+        assert self._best is not None and self._good_since is not None
+        return self._best[0] >= STAYING or number >= self._good_since + MENDING
 
-        The change is then the smallest that is good, and `_over` says whether it moves too much.
+    @torch.no_grad()
+    def _goes_too_far(self, number: int, last: bool) -> bool:
+        """Judge the weights that the change makes of the old ones; a change to take is the `_best`.
+
+        Returns:
+            Whether the targets are good in them, but predictions elsewhere have moved too much.
         """
         change = self._apprentice.change()
         decoder = self._with(change)
@@ -187,27 +197,17 @@ class Teacher:
             return False
         self._good_since = number if self._good_since is None else self._good_since
         failing = misses(decoder, self._earlier)
-        if failing and number < self._good_since + MENDING and number < self._config.steps:
+        if failing and number < self._good_since + MENDING and not last:
             self._failing += [item for item in self._earlier if item in failing]
             return False
-        holding = [item for item in self._earlier if item not in failing]
-        self.change = self._smallest(change, holding)
-        self._over = self._moved(self._with(self.change)) > self._config.largest_kl
         self._due = number + AGAIN
-        return True
-
-    def _smallest(self, change: Change, holding: Sequence[Correction]) -> Change:
-        """As little of a change as leaves the targets good and the lessons that hold, held."""
-        low, high, best = 0.0, 1.0, change
-        for _ in range(HALVINGS):
-            share = (low + high) / 2
-            less = change.scaled(share)
-            decoder = self._with(less)
-            if self._is_good(decoder) and not misses(decoder, holding):
-                high, best = share, less
-            else:
-                low = share
-        return best
+        stayed = self._stayed(decoder)
+        if stayed.kl > self._config.largest_kl:
+            self._held *= FIRMLY
+            return True
+        if self._best is None or stayed.share > self._best[0]:
+            self._best = stayed.share, change
+        return False
 
     @torch.no_grad()
     def _is_good(self, decoder: Decoder) -> bool:

@@ -159,7 +159,7 @@ class Teaching:
             self._corrections,
             self.rehearsal.apart_from(earlier)[0],
             self._config,
-            moved=self._measures.moved,
+            stayed=self._measures.stayed,
             anchor=self._history.anchor_of(decoder),
             earlier=earlier,
         )

@@ -187,3 +187,10 @@ def test_the_gradient_is_shortened_as_torch_does(largest: float) -> None:
     assert 0.01 < length < 100
     for ours, theirs in zip(decoder.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+def test_what_another_optimizer_remembers_is_refused() -> None:
+    decoder, optimizer = make("muon")
+    one_step(decoder, optimizer)
+    with pytest.raises(CheckpointError, match="go on with the optimizer that it was begun with"):
+        make("adamw")[1].load(optimizer.tensors())

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load
+from safetensors.numpy import load, save
 from tests.small_runs import quick, request, write_dialogues, write_text
 
 from nextword.config import TrainingConfig
@@ -71,11 +71,22 @@ def test_a_damaged_file_is_told_and_left_out(keep: int, tmp_path: Path) -> None:
     folder = folder_with(data, tmp_path)
     path = folder / "training" / RESERVOIR
     path.write_bytes(path.read_bytes()[:keep])
-    notes: list[str] = []
-    assert read_reservoir(folder, warn=notes.append) is None
-    assert len(notes) == 1 and "is damaged and is left out" in notes[0]
+    with pytest.warns(UserWarning, match="is damaged and is left out"):
+        assert read_reservoir(folder) is None
     path.unlink()
-    assert read_reservoir(folder, warn=notes.append) is None and len(notes) == 1
+    assert read_reservoir(folder) is None  # and no warning, which would be an error
+
+
+def test_another_tokenizers_sample_is_told_and_left_out(tmp_path: Path) -> None:
+    data = prepared(write_dialogues(tmp_path / "data.jsonl"), tmp_path)
+    folder = folder_with(data, tmp_path)
+    assert read_reservoir(folder, fingerprint=data.tokenizer.fingerprint) is not None
+    other = Tokenizer.learn(["a b c"], kind="words").fingerprint
+    with pytest.warns(UserWarning, match="made with another tokenizer and is left out"):
+        assert read_reservoir(folder, fingerprint=other) is None
+    path = folder / "training" / RESERVOIR
+    path.write_bytes(save(load(path.read_bytes())))  # as one that names none
+    assert read_reservoir(folder, fingerprint=other) is not None
 
 
 def test_a_training_leaves_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,6 +223,7 @@ def test_a_terminal_that_holds_the_folder_is_named(in_folder: Served) -> None:
             for path, value in (("/api/teach", PAIR), ("/api/lessons/undo", {})):
                 reply = browser.post(path, value)
                 assert (reply.status, reply.error["code"]) == (409, "busy")
+                assert reply.error["message"].endswith("; try again when it has ended")
                 assert "which has been teaching since" in reply.error["message"]
         assert in_folder.unkept(browser)["event"] == "done"
 

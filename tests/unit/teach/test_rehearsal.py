@@ -257,7 +257,7 @@ def test_the_folder_s_own_sample_cut_to_the_context(
     taught = pupil("a b c d e f", context=3)
     taught.folder = tmp_path
     known, held_out = packed([(7, 3, 5, 2, 6)], [(4, 3)]), packed([(5, 4)])
-    monkeypatch.setattr(rehearsal, "read_reservoir", lambda folder: Reservoir(known, held_out))
+    monkeypatch.setattr(rehearsal, "read_reservoir", lambda *_, **__: Reservoir(known, held_out))
     found = find_rehearsal(taught)
     assert found.known[0].tolist() == [[7, 3, 5], [4, 3, 0]]
     assert found.known[1].tolist() == [[3, 5, 2], [3, -1, -1]]

@@ -1,7 +1,7 @@
 """Step by step to the right words, on a copy."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -12,13 +12,13 @@ from nextword.language_model import LanguageModel
 from nextword.model import Decoder
 from nextword.teach.config import TeachingConfig
 from nextword.teach.correction import Correction, from_pair
-from nextword.teach.measures import TeachingStep
+from nextword.teach.measures import Locality, TeachingStep
 from nextword.teach.methods import MOMENTUM, Momentum
 from nextword.teach.rehearsal import Rehearsal
 from nextword.teach.scope import copy_with
 from nextword.teach.sequences import side_by_side
 from nextword.teach.targets import look, misses, pulled
-from nextword.teach.teacher import TOLD, Teacher
+from nextword.teach.teacher import AGAIN, MENDING, TOLD, Teacher
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +30,15 @@ def corrections(model: LanguageModel, *pairs: tuple[str, str]) -> list[Correctio
     return [from_pair(pair, model.tokenizer, kind="dialogue", context_length=19) for pair in pairs]
 
 
+def left(kept: int, *, kl: float = 0.0) -> Locality:
+    return Locality(n=1000, kept=kept, kl=kl, was_right=900, newly_wrong=0, newly_right=0)
+
+
 def teacher(
     model: LanguageModel,
     learned: Sequence[Correction],
     *,
-    moved: float = 0.0,
+    stayed: Callable[[Decoder], Locality] | None = None,
     earlier: Sequence[Correction] = (),
     **settings: Any,
 ) -> Teacher:
@@ -43,7 +47,7 @@ def teacher(
     settings = {"seconds": 1e3, "rehearsal_weight": 1.0, "learning_rate": 0.1} | settings
     return Teacher(
         model.decoder, learned, Rehearsal("training", known, None), TeachingConfig(**settings),
-        moved=lambda decoder: moved, earlier=earlier,
+        stayed=stayed or (lambda decoder: left(1000)), earlier=earlier,
     )  # fmt: skip
 
 
@@ -107,13 +111,49 @@ def test_what_is_right_already_is_left_alone(model: LanguageModel) -> None:
     [
         ({"steps": 3, "learning_rate": 1e-6}, "steps", 3),
         ({"seconds": 1e-9}, "seconds", 0),
-        ({"moved": 1.0, "steps": 30}, "kl", 30),
+        ({"stayed": lambda decoder: left(1000, kl=0.021), "steps": 7}, "kl", 7),
     ],
 )
 def test_bounds(model: LanguageModel, settings: dict[str, Any], outcome: str, last: int) -> None:
     taught = teacher(model, corrections(model, ("who is she", "the cat")), **settings)
     assert list(taught.steps())[-1].step == last
     assert taught.outcome == outcome
+
+
+def test_it_goes_on_while_too_much_else_is_lost(model: LanguageModel) -> None:
+    learned = corrections(model, ("who is she", "my sister ."))
+    quick = teacher(model, learned)
+    good = list(quick.steps())[-1].step
+    shares = [980, 985, 989, 990]
+    judged: list[Decoder] = []
+
+    def stayed(decoder: Decoder) -> Locality:
+        judged.append(decoder)
+        return left(shares[len(judged) - 1])
+
+    taught = teacher(model, learned, stayed=stayed)
+    assert list(taught.steps())[-1].step == good + 3 * AGAIN
+    assert (taught.outcome, len(judged)) == ("learned", 4)
+
+
+def test_of_changes_that_all_lose_too_much_it_takes_the_best(model: LanguageModel) -> None:
+    learned = corrections(model, ("who is she", "my sister ."))
+    good = list(teacher(model, learned).steps())[-1].step
+    shares = [970, 985, 980, 975, 985]
+    judged: list[Decoder] = []
+
+    def stayed(decoder: Decoder) -> Locality:
+        judged.append(decoder)
+        return left(shares[len(judged) - 1])
+
+    taught = teacher(model, learned, stayed=stayed)
+    assert list(taught.steps())[-1].step == good + MENDING
+    assert taught.outcome == "learned"
+    best = dict(judged[1].named_parameters())
+    assert all(
+        torch.equal(best[name], weight)
+        for name, weight in after(model.decoder, taught).named_parameters()
+    )
 
 
 def test_it_stops_when_asked(model: LanguageModel) -> None:

@@ -1,14 +1,16 @@
 """A lesson from beginning to end, and its report."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from tests.unit.teach.pupils import pupil
 
-from nextword.errors import ConfigError, DataError
+from nextword.errors import ConfigError, DataError, RunError
 from nextword.language_model import LanguageModel
+from nextword.teach import keeping
 from nextword.teach.lesson import Lesson
 
 PAIR = ("who is she", "my sister .")
@@ -126,6 +128,35 @@ def test_of_a_model_in_memory_nothing_is_kept_or_read_again() -> None:
     for refused in (lesson.keep, model.reload, lambda: model.teach([PAIR], keep=True)):
         with pytest.raises(ConfigError, match="only in memory"):
             refused()
+
+
+@pytest.mark.parametrize("pair", ["abc", ("a",), ("a", 5), (5, "a"), None, ([], "cat")])
+def test_what_is_no_pair_is_refused(pair: Any) -> None:
+    with pytest.raises(DataError, match="is no prompt with its reply"):
+        pupil().teach([pair])
+
+
+def test_one_text_is_no_list_of_phrasings() -> None:
+    with pytest.raises(ConfigError, match="phrasings is one text"):
+        pupil().teach([PAIR], phrasings="who is the cat")
+
+
+def test_a_lesson_that_cannot_be_kept_leaves_the_old_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = pupil()
+    model.save(tmp_path / "model")
+    before, full = bits(model), OSError(28, "No space left on device")
+
+    def fail(*_: Any) -> str:
+        raise full
+
+    monkeypatch.setattr(keeping, "_write_change", fail)
+    with pytest.raises(RunError, match="the disk is full"):
+        model.teach([PAIR], keep=True, **QUICK)
+    assert same(before, model)
+    assert n_lessons(model) == 0
+    assert same(before, LanguageModel.load(tmp_path / "model"))
 
 
 def test_impossible_lessons() -> None:

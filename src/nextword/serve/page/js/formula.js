@@ -45,5 +45,23 @@ export const exp = (inside) =>
   mathml`<mrow><mi>exp</mi><mo>(</mo>${piece(inside)}<mo>)</mo></mrow>`;
 
 /** The whole formula, on a line of its own. @param {...Part} parts */
-export const formula = (...parts) =>
-  html`<math display="block">${mathml`<mrow>${parts.map(piece)}</mrow>`}</math>`;
+export const formula = (...parts) => html`<nw-formula><math
+  display="block">${mathml`<mrow>${parts.map(piece)}</mrow>`}</math></nw-formula>`;
+
+const SCROLLING = { tabindex: '0', role: 'group', 'aria-label': 'The formula, which scrolls' };
+
+/** The line of a formula; where it is too narrow, it scrolls, by keyboard too. */
+class NwFormula extends HTMLElement {
+  #observer = new ResizeObserver(() => {
+    const scrolls = this.scrollWidth > this.clientWidth;
+    for (const [name, value] of Object.entries(SCROLLING)) {
+      if (scrolls) this.setAttribute(name, value);
+      else this.removeAttribute(name);
+    }
+  });
+
+  connectedCallback() { this.#observer.observe(this); }
+
+  disconnectedCallback() { this.#observer.disconnect(); }
+}
+customElements.define('nw-formula', NwFormula);

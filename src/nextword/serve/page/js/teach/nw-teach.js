@@ -28,11 +28,9 @@ const LEARNED = /** @type {Record<import('./teaching.js').Phase, string>} */ ({
   undone: 'The lesson is undone; this is what it had changed.',
   failed: 'It was not learned, and the weights are as they were; this is how far it came.',
 });
-const FORMULA = formula(
-  text('loss'), op('='),
-  row(text('mean of\u00a0'), op('−'), text('log\u00a0'), vector('p', 'right word')),
-  op('+'), 'w', op('·'), vector('KL', row('before', op('‖'), 'now')),
-);
+const LOSS = row(text('sum of\u00a0'), op('−'), text('log\u00a0'), vector('p', 'right word'));
+const KL = [op('+'), 'w', op('·'), vector('KL', row('before', op('‖'), 'now'))];
+const EARLIER = [op('+'), text('the same of earlier lessons')];
 
 /** @param {boolean} off @param {() => void} act */
 const unless = (off, act) => (/** @type {Event} */ event) => (off ? event.preventDefault() : act());
@@ -62,9 +60,7 @@ export class NwTeach extends Watching {
     return html`<div id="teach-panel" class="teach">
       <nw-panel .number=${7} .heading=${'Teach'} .sentence=${SENTENCE} .name=${'teaching'}>
         <div part="numbers">${this.#asking()}</div>
-        <div part="formula">${FORMULA}<p>The first mean is over the words that are taught; by
-          choice only over those still wrong. KL is how far the distributions over the next word
-          have moved at words of the rehearsal, and w its weight.</p></div>
+        <div part="formula">${this.#formula()}</div>
       </nw-panel>
       ${sentences ? html`<nw-panel .number=${number++} .heading=${'What it learned'}
         .sentence=${LEARNED[phase]} .name=${'learned'}><div part="numbers">
@@ -86,12 +82,23 @@ export class NwTeach extends Watching {
       </nw-panel></div>`;
   }
 
+  #formula() {
+    const { listing, config } = teaching.state;
+    const earlier = listing?.items.some((/** @type {any} */ { status }) => status === 'kept');
+    const all = (config.positions ?? listing?.settings.defaults.positions) === 'all';
+    return html`${formula(text('loss'), op('='), LOSS, ...KL, ...(earlier ? EARLIER : []))}
+      <p>The sum is over the words that are taught${all ? nothing : ' and are still wrong, or not '
+        + 'yet likely enough'}. KL is how far the distributions over the next word have moved at
+        words of the rehearsal, and w its weight.${earlier ? ` Of the lessons that are kept, a few
+        at each step are held to in the same way.` : nothing}</p>`;
+  }
+
   #asking() {
-    const { phase, draft, config, status, steps, lesson } = teaching.state;
+    const { phase, draft, config, status, steps, lesson, listing } = teaching.state;
     const curve = steps.length ? steps : lesson?.curve ?? [];
     return html`<nw-teach-form .correction=${store.state.correction} .draft=${draft}
         .kind=${store.state.card?.kind} .off=${phase === 'teaching'}></nw-teach-form>
-      <nw-teach-settings .config=${config}></nw-teach-settings>
+      <nw-teach-settings .config=${config} .usual=${listing?.settings ?? null}></nw-teach-settings>
       ${this.#buttons()}
       <p id="teach-status" role="status" class=${phase}>${status}</p>
       ${this.#error()}

@@ -4,7 +4,7 @@
 import { api } from '../api.js';
 
 /**
- * @typedef {{key: string, text: string, ids: number[] | null, own: boolean, before: any,
+ * @typedef {{key: string, turns: string[], ids: number[] | null, own: boolean, before: any,
  *   after: any}} Other `before` and `after` are readings, as of /api/read
  */
 
@@ -50,11 +50,11 @@ export async function gathered(name) {
   const texts = own(name);
   const empty = { before: null, after: null };
   if (texts.length) {
-    return texts.map((text) => ({ key: text, text, ids: null, own: true, ...empty }));
+    return texts.map((text) => ({ key: text, turns: [text], ids: null, own: true, ...empty }));
   }
   const { sentences } = await api.others();
-  return sentences.map((/** @type {any} */ { ids, text }) =>
-    ({ key: ids.join(), text, ids, own: false, ...empty }));
+  return sentences.map((/** @type {any} */ { ids, turns, text }) =>
+    ({ key: ids.join(), turns: turns ?? [text], ids, own: false, ...empty }));
 }
 
 /**
@@ -65,7 +65,7 @@ export async function gathered(name) {
 export async function readAll(others, when) {
   const rest = when === 'before' ? { after: null } : {};
   return Promise.all(others.map(async (other) => {
-    const asked = other.ids ? api.readIds(other.ids) : api.readText([other.text], 'auto');
+    const asked = other.ids ? api.readIds(other.ids) : api.readText(other.turns, 'auto');
     return { ...other, ...rest, [when]: await asked.catch(() => null) };
   }));
 }

@@ -5,6 +5,9 @@ import { store } from '../store.js';
 import { add, drop } from './other-sentences.js';
 import { teaching } from './teaching.js';
 
+const END = html` <span class="turn-end"><span aria-hidden="true">·</span><span
+  class="unseen">(end of the turn)</span></span> `;
+
 /** Other sentences, read before and after: which next words became wrong, and which right. */
 export class NwTeachOthers extends LitElement {
   static properties = { others: { attribute: false } };
@@ -33,27 +36,31 @@ export class NwTeachOthers extends LitElement {
   }
 
   /** @param {import('./other-sentences.js').Other} other @param {number} i */
-  #sentence({ text, before, after, own }, i) {
+  #sentence({ turns, before, after, own }, i) {
     const same = before && after && before.ids.length === after.ids.length;
-    return html`<li><div class="words">${before
-        ? before.positions.map((/** @type {any} */ p, /** @type {number} */ at) => html`${
-          this.#word(p.token, at ? changed(before, after, at - 1, same) : '')} `)
-        : html`<span>${text}</span>`}</div>
+    return html`<li><div class="words">${before ? this.#words(before, same ? after : null)
+      : turns.map((turn, at) => [at ? END : nothing, html`<span>${turn}</span>`])}</div>
       <div class="counts">${before ? html`<nw-number .value=${before.n_right} .unit=${'count'}
           .name=${`others.before[${i}]`}></nw-number>${same ? html` → <nw-number
           .value=${after.n_right} .unit=${'count'} .name=${`others.after[${i}]`}></nw-number>`
           : nothing} of ${plural(before.n_judged, 'word')} right` : nothing}
-        ${own ? html`<button type="button" class="small" aria-label="Remove: ${text}"
-          @click=${() => this.#drop(text)}>Remove</button>` : nothing}</div></li>`;
+        ${own ? html`<button type="button" class="small" aria-label="Remove: ${turns[0]}"
+          @click=${() => this.#drop(turns[0])}>Remove</button>` : nothing}</div></li>`;
   }
 
-  /** @param {string} token @param {string} change */
-  #word(token, change) {
-    if (!change) return html`<span class="word">${word(token)}</span>`;
-    const wrong = change === 'newly wrong';
-    return html`<span class="word ${wrong ? 'newly-wrong' : 'newly-right'}">${
-      word(token)}</span><span class="badge"><span class="sign ${wrong ? 'wrong' : 'right'}" aria-hidden="true">${wrong
-        ? '✗' : '✓'}</span> ${change}</span>`;
+  /**
+   * A sentence as it was written; a word whose verdict changed is marked.
+   * @param {any} before @param {any} after null: there is none yet, or it is of other words
+   */
+  #words(before, after) {
+    const ends = store.state.card.end_ids;
+    return before.positions.map((/** @type {any} */ { token_id: id, token }, /** @type {number} */
+      at) => {
+      const change = after && at ? changed(before, after, at - 1) : '';
+      if (change) return html` ${marked(token, change)} `;
+      if (!ends.includes(id)) return token;
+      return at && at < before.ids.length - 1 ? END : nothing;
+    });
   }
 
   /** @param {Event} event */
@@ -74,12 +81,19 @@ export class NwTeachOthers extends LitElement {
   }
 }
 
+/** @param {string} token @param {string} change */
+function marked(token, change) {
+  const wrong = change === 'newly wrong';
+  return html`<span class="word ${wrong ? 'newly-wrong' : 'newly-right'}">${word(token)}</span><span
+    class="badge"><span class="sign ${wrong ? 'wrong' : 'right'}" aria-hidden="true">${wrong
+      ? '✗' : '✓'}</span> ${change}</span>`;
+}
+
 /**
  * What became of the word after a position.
- * @param {any} before @param {any} after @param {number} at @param {boolean} same
+ * @param {any} before @param {any} after @param {number} at
  */
-function changed(before, after, at, same) {
-  if (!same) return '';
+function changed(before, after, at) {
   const [was, is] = [before.positions[at].right, after.positions[at].right];
   return was === is ? '' : is ? 'newly right' : 'newly wrong';
 }

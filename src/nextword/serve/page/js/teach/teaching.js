@@ -36,7 +36,8 @@ let running = /** @type {AbortController | null} */ (null);
 
 /** The probability that every word must reach. */
 function marginOf() {
-  return state.lesson?.config?.margin ?? Number(state.config.margin ?? 0.5);
+  const { lesson, config, listing } = state;
+  return Number(lesson?.config?.margin ?? config.margin ?? listing?.settings.defaults.margin ?? 0);
 }
 
 /** Draw at the next frame, however many steps have come. @param {Partial<Teaching>} patch */
