@@ -76,7 +76,7 @@ def test_python_m_nextword_is_the_same_command() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["trian"], "unknown command 'trian'; allowed are: train, look, reply, chat, evaluate,"),
+        (["trian"], "unknown command 'trian'; allowed are: train, look, reply, teach, lessons,"),
         (["trian"], "Did you mean 'train'? See: nextword --help"),
         (["--debgu"], "--debug"),
         (["doctor", "--jsno"], "--json"),

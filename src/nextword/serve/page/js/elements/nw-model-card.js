@@ -41,6 +41,7 @@ function settings(card) {
     ['Learned from', card.kind === 'dialogue' ? 'dialogues' : 'running text'],
     ['Tokenizer', card.tokenizer],
     ['Position', card.position],
+    ...(card.token_shift ? [['Token shift', `from ${card.token_shift} earlier words`]] : []),
     ['Head width', card.d_head],
     ['Key/value heads', `${card.n_kv_heads}${shared ? `, shared by ${card.n_heads} heads` : ''}`],
     ['Scores', scores(card)],

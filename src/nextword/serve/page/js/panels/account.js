@@ -42,10 +42,9 @@ function ranked(parts, count = parts.length) {
 
 /**
  * Words by what they contributed through all heads, and through token shift where there is one.
- * @param {any} meta @param {any} read @returns {Part[]}
+ * @param {any} meta @param {any} read @param {any} card @returns {Part[]}
  */
-function byWord({ by_word: amounts, fixed, position }, read) {
-  const shifts = fixed.some((/** @type {any} */ { source }) => source !== null);
+function byWord({ by_word: amounts, position }, read, { token_shift: shifts }) {
   const how = shifts ? 'through heads and token shift' : 'through heads';
   const parts = Array.from({ length: position + 1 }, (_, j) => ({
     name: `by_word.${j}`,
@@ -76,7 +75,7 @@ function byHead({ by_head: amounts }, { n_heads: heads }) {
  * @returns {{top: Part[], others: number}}
  */
 function grouped(by, meta, { read, card }) {
-  if (by === 'word') return ranked(byWord(meta, read));
+  if (by === 'word') return ranked(byWord(meta, read, card));
   if (by === 'head') return ranked(byHead(meta, card));
   if (by === 'layer') return { top: meta.by_layer, others: 0 };
   if (by === 'kind') return { top: meta.by_kind, others: 0 };
