@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.page import models
 from tests.page.conftest import Open, Student
-from tests.page.lessons import carry, read, teach
+from tests.page.lessons import carry, read
 from tests.page.pages import Opened
 
 TOKENS = 1000

@@ -127,7 +127,8 @@ def test_the_account_of_every_pair_of_words(opened: Open, addresses: Callable[[s
 @pytest.mark.parametrize("position", [0, 1, 4])
 def test_token_shift(opened: Open, addresses: Callable[[str], str], position: int) -> None:
     """A word vector is embedding + token shift + position, and each word's part in the account is
-    what heads and token shift carried from it; of the first words there are fewer before."""
+    what heads and token shift carried from it; of the first words there are fewer before.
+    """
     truth = Truth(IDS, shares=SHARES)
     with opened(addresses("shift2")) as page:
         page.go(models.DIALOGUE, mode="dialogue", position=position, layer=0, head=0)

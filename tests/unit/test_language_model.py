@@ -1,5 +1,7 @@
 """Tokenizer, decoder and folder behind one object."""
 
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -112,3 +114,41 @@ def test_saved_and_loaded_it_is_the_same(model: LanguageModel, tmp_path: Path) -
     assert again.kind == model.kind
     assert again.folder == tmp_path / "model"
     assert again.verdicts("the cat sat").items == model.verdicts("the cat sat").items
+
+
+PAIR = ("the cat", "on the mat")
+
+
+def test_a_lesson_is_kept_undone_and_read_again_by_another(
+    model: LanguageModel, tmp_path: Path
+) -> None:
+    model.save(tmp_path / "model")
+    one, other = (LanguageModel.load(tmp_path / "model") for _ in range(2))
+    before = one.version
+    lesson = one.teach([PAIR], keep=True, learning_rate=0.1, largest_kl=50.0)
+    assert lesson.learned and one.reply("the cat").text == "on the mat"
+    assert other.version == before != one.version
+    other.reload()
+    assert other.version == one.version
+    assert other.reply("the cat").text == "on the mat"
+    lesson.undo()
+    other.reload()
+    assert one.version == other.version == before
+
+
+def test_ctrl_c_ends_a_lesson_and_leaves_every_bit(model: LanguageModel) -> None:
+    before, told = model.version, list[int]()
+
+    def on_step(step: object) -> None:
+        told.append(len(told))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    lesson = model.teach([PAIR], on_step=on_step, margin=0.999)
+    assert (lesson.outcome, lesson.learned) == ("stopped", False)
+    assert told == [0]
+    assert model.version == before
+
+
+def test_what_is_only_in_memory_is_not_read_again(model: LanguageModel) -> None:
+    with pytest.raises(ConfigError, match="only in memory"):
+        LanguageModel(model.decoder, model.tokenizer).reload()

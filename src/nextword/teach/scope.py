@@ -156,8 +156,8 @@ def check_memory(needed: int, *, available: int | None) -> None:
     if available is not None and needed > available:
         raise RunError(
             f"this lesson needs about {needed / 1e9:.1f} GB of memory and "
-            f"{max(0, available) / 1e9:.1f} GB are there; take --scope adapter, or a smaller "
-            "--rehearsal-batch"
+            f"{max(0, available) / 1e9:.1f} GB are there; of the scopes, adapter needs the least, "
+            "and a shorter lesson needs less"
         )
 
 

@@ -228,12 +228,14 @@ class Teaching:
         """Put the weights back, in the folder first; see `Lesson.undo`."""
         student, link = self._student, lesson._link
         assert link is not None
-        if student.version != lesson.version_after or not lesson.learned:
+        if not lesson.learned:
+            raise ConfigError("this lesson was not learned, so there is nothing to undo")
+        if student.version == lesson.version_before:
+            raise ConfigError("this lesson is undone already")
+        if student.version != lesson.version_after:
             raise ConfigError(
                 "a later lesson stands on this one: undo that first, or use nextword lessons "
                 "FOLDER --undo N"
-                if lesson.learned
-                else "this lesson was not learned, so there is nothing to undo"
             )
         if link.number is not None and student.folder is not None:
             undo(student.folder, [link.number], wait=wait, held=held)

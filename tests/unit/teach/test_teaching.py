@@ -111,6 +111,8 @@ def test_lessons_are_undone_from_the_last_one_on() -> None:
     assert n_lessons(model) == 1
     first.undo()
     assert same(before, model)
+    with pytest.raises(ConfigError, match="undone already"):
+        first.undo()
 
 
 def test_a_lesson_taught_anew_takes_the_place_of_the_earlier_one() -> None:
