@@ -84,7 +84,8 @@ def _positions(verdicts: "Verdicts") -> list[dict[str, Any]]:
 SAME_NAMES = (
     "d_model", "n_layers", "n_heads", "vocab_size", "context_length", "position", "token_shift",
     "norm", "norm_placement", "feed_forward", "gated", "scaled_scores", "score_scale",
-    "query_key_norm", "output_projection", "attention_soft_cap", "logit_soft_cap", "tied_embeddings",
+    "query_key_norm", "output_projection", "attention_soft_cap", "logit_soft_cap",
+    "tied_embeddings",
 )  # fmt: skip
 
 
