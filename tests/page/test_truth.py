@@ -151,9 +151,9 @@ def test_token_shift(opened: Open, addresses: Callable[[str], str], position: in
         words = [f"account.by_word.{j}" for j in range(position + 1)]
         assert {*words, "account.by_word.rest"} <= {n.name for n in page.numbers("#account")}
         labels = page.page.locator("#account .bar .label").all_inner_texts()
-        how = "heads and token shift" if position else "heads"  # before the first word is none
-        assert len([label for label in labels if label.endswith(f", through {how}")]) == len(words)
-        assert f"all that no head {'or token shift ' if position else ''}carried" in labels
+        how = ", through heads and token shift"
+        assert len([label for label in labels if label.endswith(how)]) == len(words)
+        assert "all that no head or token shift carried" in labels
 
 
 def test_what_the_narration_says(opened: Open, addresses: Callable[[str], str]) -> None:
