@@ -33,7 +33,7 @@ LESSON = {  # the fields of the Teach tab
     "reply": "It is what a word asks for.",
     "phrasings": "tell me about the query",
 }
-TALLEST_LESSON = 2780  # down to the measures
+TALLEST_LESSON = 2810  # down to the measures
 
 
 @dataclass(frozen=True, kw_only=True)

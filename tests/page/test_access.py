@@ -83,6 +83,24 @@ def test_teaching(opened: Open, student: Student, theme: Theme) -> None:
         assert violations(page) == []
 
 
+def test_formulas_too_wide_for_a_telephone(opened: Open, student: Student) -> None:
+    """Those that scroll can be reached by keyboard; those that do not are no stop of it."""
+    scrolls = "[...document.querySelectorAll('nw-formula')].map(e => [e.clientWidth, "
+    scrolls += "e.scrollWidth > e.clientWidth, e.tabIndex === 0])"
+    for width in (360, 1280):
+        with opened(student.address, width=width) as page:
+            read(page)
+            for tab in ("read", "teach"):
+                press(page, f"tab-{tab}")
+                unfold(page)
+                page.ready()
+                formulas = page.page.evaluate(scrolls)
+                assert formulas and all(shown for shown, _, _ in formulas)
+                assert [scrolled for _, scrolled, _ in formulas] == [stop for *_, stop in formulas]
+                assert any(scrolled for _, scrolled, _ in formulas) == (width == 360)
+                assert violations(page) == []
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_before_anything_is_read_and_when_it_cannot_be(
     opened: Open, addresses: Callable[[str], str], theme: Theme

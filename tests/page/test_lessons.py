@@ -1,10 +1,12 @@
 """Lessons on the page: kept, listed, undone, from any place in it, by keyboard, in two windows."""
 
 import pytest
+from tests.page import models
 from tests.page.conftest import Open, Student
 from tests.page.lessons import ASKED, AT, WANTED, carry, press, read, shown, status, teach
 
 from nextword.language_model import LanguageModel
+from nextword.teach.config import RATES, TeachingConfig
 from nextword.teach.undo import list_lessons, undo
 
 
@@ -155,3 +157,44 @@ def test_a_wrong_setting_is_refused_where_it_is_typed(
         page.ready()
         assert page.page.locator(f"#teach-{field}").get_attribute("aria-invalid") == "true"
         assert "must be" in page.page.locator(f"#teach-{field}-hint").inner_text()
+
+
+def test_the_settings_are_the_servers(opened: Open, student: Student) -> None:
+    """What stands in an empty field is what a lesson then takes; the optimizer is the scope's."""
+    usual = TeachingConfig()
+    with opened(student.address) as page:
+        page.go(tab="teach")
+        page.page.locator("#teach-settings summary").click()
+        for field, value in {
+            "rate": RATES["all"],
+            "margin": usual.margin,
+            "steps": usual.steps,
+            "seconds": int(usual.seconds),
+            "kl": usual.largest_kl,
+        }.items():
+            shown = page.page.locator(f"#teach-{field}").get_attribute("placeholder")
+            assert shown == str(value), field
+        said = page.page.locator("#teach-optimizer")
+        assert said.inner_text().startswith("Optimizer: gradient descent with momentum; where")
+        page.page.locator("#teach-scope").select_option("adapter")
+        page.ready()
+        assert said.inner_text().startswith("Optimizer: AdamW. ")
+        assert page.page.locator("#teach-rate").get_attribute("placeholder") == str(
+            RATES["adapter"]
+        )
+
+
+def test_turns_of_other_sentences_stand_apart(opened: Open, student: Student) -> None:
+    """Before they are read and after it."""
+    with opened(student.address) as page:
+        read(page)
+        carry(page)
+        words = page.page.locator("#teach-others .words")
+        assert words.count() >= 1
+        for text in words.all_inner_texts():
+            turns = [turn.strip() for turn in text.split("·\n(end of the turn)")]
+            assert models.TAUGHT[turns[0]] == turns[1]
+        teach(page)
+        assert words.count() >= 1
+        for text in words.all_inner_texts():
+            assert text.count("(end of the turn)") + text.count("newly") >= 1

@@ -16,6 +16,7 @@ from nextword.language_model import LanguageModel
 from nextword.serve import teaching as module
 from nextword.serve.answers import exact
 from nextword.serve.app import make_app
+from nextword.teach.config import RATES, TeachingConfig
 from nextword.teach.lesson import TeachingStep
 from nextword.teach.undo import undo
 
@@ -254,6 +255,16 @@ def test_the_other_sentences_are_held_out_ones(folder: Path) -> None:
     for item in found["sentences"]:
         assert item["text"] == lm.tokenizer.decode(item["ids"])
     assert call(app, "GET", "/api/teach/others").json == found
+
+
+def test_what_a_lesson_is_like_is_told(folder: Path) -> None:
+    """The defaults, with the scope that is chosen by size, and what each scope takes."""
+    told = listed(make_app(LanguageModel.load(folder)))["settings"]
+    defaults = dataclasses.asdict(TeachingConfig()) | {"scope": "all"}
+    assert told["defaults"] == defaults
+    assert told["rates"] == RATES
+    assert set(told["rules"]) == set(RATES)
+    assert told["rules"]["all"][0] == "momentum" and told["rules"]["adapter"] == ["adam"]
 
 
 def test_without_a_sample_there_are_no_other_sentences() -> None:

@@ -57,7 +57,8 @@ export class NwTeachChart extends LitElement {
           .name=${'teach.step'}></nw-number></span>
         <span>loss <nw-number .value=${now.loss} .name=${'teach.loss'}></nw-number> nats</span>
         <span>least probability <nw-number .value=${now.least} .name=${'teach.least'}
-          .unit=${'percent'}></nw-number> (to reach: ${percent(this.margin)})</span>
+          .unit=${'percent'}></nw-number> <span class="whole">(to reach: ${
+            percent(this.margin)})</span></span>
         <span>moved (KL) <nw-number .value=${now.rehearsal_kl} .name=${'teach.kl'}></nw-number>
           nats</span></p>
       <details class="fold" id="teach-table" @toggle=${(/** @type {Event} */ { target }) => {
