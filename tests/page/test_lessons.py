@@ -177,8 +177,7 @@ def test_the_settings_are_the_servers(opened: Open, student: Student) -> None:
         said = page.page.locator("#teach-optimizer")
         assert said.inner_text().startswith("Optimizer: gradient descent with momentum; where")
         page.page.locator("#teach-scope").select_option("adapter")
-        page.ready()
-        assert said.inner_text().startswith("Optimizer: AdamW. ")
+        page.page.locator("#teach-optimizer", has_text="Optimizer: AdamW. ").wait_for()
         assert page.page.locator("#teach-rate").get_attribute("placeholder") == str(
             RATES["adapter"]
         )
