@@ -16,7 +16,7 @@ import torch
 
 from common import DATA, save, table, train_whole
 from nextword.config import ModelConfig
-from nextword.learn.trainer import flops_per_token
+from nextword.learn.gradients import flops_per_token
 from nextword.machine import matrix_peak
 from nextword.presets import preset
 from quality import folder_loss

@@ -20,8 +20,8 @@ from common import RESULTS, save, table
 from nextword.config import ModelConfig
 from nextword.files import write_whole
 from nextword.learn.allocator import kept_memory
+from nextword.learn.gradients import flops_per_token
 from nextword.learn.picture import HEIGHT, WIDTH, Series, curves_svg
-from nextword.learn.trainer import flops_per_token
 from nextword.machine import matrix_peak
 from nextword.presets import preset
 from steps import Step, gpt2_124m

@@ -123,7 +123,8 @@ def measure(size: str, name: str, mode: str, *, seconds: float) -> dict[str, Any
 
     inductor.cpp.enable_kernel_profile = True  # gives compiled kernels a name in the profile
     inductor.cpp.descriptive_names = "original_aten"
-    step = Step(model(size, name), batch=SIZES[size], compiled=mode == "compiled")
+    compiled = mode == "compiled"
+    step = Step(model(size, name), batch=SIZES[size], compiled=compiled, shared=False)
     wall = step.seconds(at_least=seconds) * 1e3
     spent = profiled(step)
     slowed = sum(spent.values())

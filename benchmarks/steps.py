@@ -8,7 +8,7 @@ import torch
 from torch.profiler import record_function
 
 from nextword.config import ModelConfig, TrainingConfig
-from nextword.learn.compiling import loss_function
+from nextword.learn.gradients import Gradients
 from nextword.learn.optimizer import Optimizer
 from nextword.machine import pick_device, pick_precision
 from nextword.model import Decoder
@@ -27,6 +27,7 @@ class Step:
         training: how it learns; None: the defaults.
         device: as for `nextword train`.
         compiled: whether forward and backward go through torch.compile.
+        shared: whether the batch may be dealt out to threads.
     """
 
     def __init__(
@@ -37,13 +38,15 @@ class Step:
         training: TrainingConfig | None = None,
         device: str = "cpu",
         compiled: bool = False,
+        shared: bool = True,
     ) -> None:
         training = training or TrainingConfig(steps=1)
         self.device = pick_device(device)
         self.tokens = batch * config.context_length
         self.decoder = Decoder(config).to(self.device).train()
         self.decoder.compute_dtype = pick_precision(training.precision, self.device)
-        self._loss_of = loss_function(replace(training, compile="yes" if compiled else "no"))
+        training = replace(training, compile="yes" if compiled else "no")
+        self._gradients = Gradients(self.decoder, training, tokens=self.tokens, shared=shared)
         self._optimizer = Optimizer(self.decoder, training)
         self._clip = training.gradient_clip
         self._shape = (batch, config.context_length + 1)
@@ -55,9 +58,7 @@ class Step:
         """
         ids = torch.randint(self.decoder.config.vocab_size, self._shape, device=self.device)
         self._optimizer.forget_gradients()
-        loss = self._loss_of(self.decoder, ids[:, :-1], ids[:, 1:], None) / self.tokens
-        loss.backward()  # type: ignore[no-untyped-call]
-        value = loss.item()
+        value = self._gradients.add((ids[:, :-1], ids[:, 1:], None), known=self.tokens)
         with record_function("part: optimizer"):
             self._optimizer.clip(self._clip)
             self._optimizer.step(1.0)

@@ -88,6 +88,24 @@ def test_bfloat16_is_fast_on_recent_apple_chips(
 
 @on_linux
 @pytest.mark.parametrize(
+    ("vendor", "flags", "fast"),
+    [
+        ("AuthenticAMD", "avx512f avx512_bf16", True),
+        ("AuthenticAMD", "avx512f", False),
+        ("GenuineIntel", "avx512f avx512_bf16", False),  # AMX is not there, or hidden
+        ("GenuineIntel", "avx512f avx512_bf16 amx_tile amx_bf16", True),
+    ],
+)
+def test_bfloat16_is_fast_on_intel_with_amx_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, vendor: str, flags: str, fast: bool
+) -> None:
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    write(tmp_path, "proc/cpuinfo", f"vendor_id\t: {vendor}\nflags\t\t: fpu avx2 {flags}\n")
+    assert machine.has_fast_bfloat16(CPU, root=tmp_path) is fast
+
+
+@on_linux
+@pytest.mark.parametrize(
     ("info", "expected"),
     [
         ("flags\t\t: fpu avx2 avx512f avx512_bf16 avx512_vnni", "avx2 avx512 bf16 vnni"),

@@ -12,7 +12,7 @@ from nextword.config import ModelConfig, TrainingConfig, config_from
 from nextword.learn.compiling import settle
 from nextword.learn.data import Prepared
 from nextword.learn.evaluate import to_tensors
-from nextword.learn.loss import loss_of
+from nextword.learn.gradients import Gradients
 from nextword.learn.optimizer import Optimizer
 from nextword.learn.passes import MOST_PASSES, gentle, seen_often, tokens_of_pass
 from nextword.learn.request import TrainRequest
@@ -224,6 +224,7 @@ def _speed(
     samples = data.samples(seed=1, learn=training.learn, talks=training.talks)
     times: list[float] = []
     rows = training.batch_size // training.accumulate
+    gradients = Gradients(decoder, training, tokens=rows * data.context)
     end = time.perf_counter() + min(MEASURED_SECONDS, MEASURED_SHARE * seconds)
     while len(times) < 3 or time.perf_counter() < end:
         start = time.perf_counter()
@@ -231,10 +232,7 @@ def _speed(
         first = len(times) * training.batch_size
         for part in range(training.accumulate):
             batch = samples.batch(first + part * rows, rows)
-            tokens, targets, documents = to_tensors(batch, device)
-            loss = loss_of(decoder, tokens, targets, documents) / targets.numel()
-            loss.backward()  # type: ignore[no-untyped-call]
-            loss.item()
+            gradients.add(to_tensors(batch, device), known=batch[1].size)
         optimizer.step(1e-6)
         times.append(time.perf_counter() - start)
     middle = sorted(times[1:])[(len(times) - 1) // 2]

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from nextword.config import TrainingConfig
 from nextword.errors import LossError, StoppedError
-from nextword.learn.compiling import loss_function
 from nextword.learn.evaluate import score, to_tensors
+from nextword.learn.gradients import Gradients, flops_per_token
 from nextword.learn.loss import NO_LOSS
 from nextword.learn.optimizer import Optimizer
 from nextword.learn.pace import Pace
@@ -75,7 +75,11 @@ class Trainer:
     def __post_init__(self) -> None:
         self.decoder.dropout = self.training.dropout
         self._optimizer = Optimizer(self.decoder, self.training)
-        self._loss_of = loss_function(self.training)
+        rows, context = (
+            self.training.batch_size // self.training.accumulate,
+            self.samples.context_length,
+        )
+        self._gradients = Gradients(self.decoder, self.training, tokens=rows * context)
         self._flops = flops_per_token(self.decoder, self.samples.context_length)
         self._owed = False  # whether this step's evaluation and sample are still to come
         self._saved = time.monotonic()
@@ -164,10 +168,7 @@ class Trainer:
         known = max(sum(int((targets != NO_LOSS).sum()) for _, targets, _ in parts), 1)
         total = 0.0
         for part in parts:
-            tokens, targets, documents = to_tensors(part, self.decoder.device)
-            loss = self._loss_of(self.decoder, tokens, targets, documents) / known
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.item()
+            total += self._gradients.add(to_tensors(part, self.decoder.device), known=known)
         return total
 
     def _not_finite(self, first: int, loss: float, norm: float) -> None:
@@ -277,18 +278,3 @@ class Trainer:
     def _was_judged(self, step: int) -> bool:
         lines = self.run.metrics()
         return any(line["step"] == step and "held_out_loss" in line for line in lines)
-
-
-def flops_per_token(decoder: Decoder, context_length: int) -> float:
-    """Multiplications and additions of training on one token (arXiv 2204.02311, appendix B).
-
-    Six for every weight that a vector is multiplied with (two forward, four backward), and twelve
-    for each of layers × context × joined head width in attention. Looking up an embedding is free.
-    """
-    config = decoder.config
-    looked_up = 0 if config.tied_embeddings else config.vocab_size * config.d_model
-    if decoder.position_embedding is not None:
-        looked_up += config.context_length * config.d_model
-    matrices = decoder.n_parameters - looked_up
-    joined = config.n_heads * config.head_width
-    return 6.0 * matrices + 12.0 * config.n_layers * context_length * joined

@@ -18,7 +18,7 @@ from nextword.learn.pace import Pace
 from nextword.learn.progress import Quiet
 from nextword.learn.run import Run
 from nextword.learn.scores import Scores
-from nextword.learn.trainer import Trainer, flops_per_token
+from nextword.learn.trainer import Trainer
 from nextword.model.decoder import Decoder
 from nextword.presets import preset
 from nextword.text.corpus import open_corpus
@@ -216,10 +216,3 @@ def test_old_checkpoints_are_renewed_even_between_their_steps(
     monkeypatch.setattr(Run, "save", lambda run, step, parts, state: saved.append(step))
     trainer.fit()
     assert saved == [1, 2, 3]
-
-
-def test_the_work_of_a_token_is_six_per_weight_and_attention() -> None:
-    config = preset("llama", vocab_size=11, d_model=6, n_layers=2, n_heads=3, d_ff=7)
-    decoder = Decoder(config)
-    weights = 2 * (4 * 6 * 6 + 3 * 6 * 7 + 2 * 6) + 6 + 11 * 6  # blocks, last norm, unembedding
-    assert flops_per_token(decoder, 5) == 6 * weights + 12 * 2 * 5 * 6

@@ -1,0 +1,108 @@
+"""A batch's gradients are the same however its rows are dealt out, and every time."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from nextword.config import TrainingConfig
+from nextword.learn import gradients as module
+from nextword.learn.gradients import Gradients, flops_per_token, n_shares
+from nextword.learn.loss import NO_LOSS
+from nextword.model.decoder import Decoder
+from nextword.presets import preset
+
+VOCABULARY, CONTEXT, ROWS = 11, 8, 5
+
+
+@pytest.fixture(autouse=True)
+def three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(module, "LEAST_WORK", 1.0)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+def decoder(seed: int = 0) -> Decoder:
+    sizes = {"d_model": 8, "n_layers": 2, "n_heads": 2}
+    config = preset("nextword", vocab_size=VOCABULARY, context_length=CONTEXT, **sizes)
+    made = Decoder(config, seed=seed).train()
+    with torch.no_grad():  # first weights are zero in places, and so would gradients be
+        for parameter in made.parameters():
+            parameter.normal_(std=0.5, generator=torch.Generator().manual_seed(seed))
+    return made
+
+
+def batch(*, documents: bool) -> module.Rows:
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(VOCABULARY, (ROWS, CONTEXT + 1), generator=generator)
+    targets = ids[:, 1:].clone()
+    targets[0, :3] = NO_LOSS
+    apart = torch.tensor([0, 0, 0, 1, 1, 1, 1, 2]).repeat(ROWS, 1) if documents else None
+    return ids[:, :-1], targets, apart
+
+
+def found(*, shared: bool, documents: bool = False) -> tuple[float, list[torch.Tensor]]:
+    made, rows = decoder(), batch(documents=documents)
+    work = Gradients(made, TrainingConfig(steps=1), tokens=ROWS * CONTEXT, shared=shared)
+    assert work.n_shares == (3 if shared else 1)
+    loss = work.add(rows, known=int((rows[1] != NO_LOSS).sum()))
+    return loss, [torch.as_tensor(parameter.grad) for parameter in made.parameters()]
+
+
+@pytest.mark.parametrize("documents", [False, True])
+def test_dealt_out_rows_give_the_gradients_of_all(documents: bool) -> None:
+    loss, together = found(shared=False, documents=documents)
+    again, apart = found(shared=True, documents=documents)
+    assert again == pytest.approx(loss, rel=1e-6)
+    for one, other in zip(together, apart, strict=True):
+        assert one.abs().max() > 0
+        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-6)
+
+
+def test_they_are_the_same_every_time() -> None:
+    first = found(shared=True)
+    for _ in range(5):
+        loss, again = found(shared=True)
+        assert loss == first[0]
+        assert all(map(torch.equal, again, first[1]))
+
+
+def test_parts_of_a_batch_add_up() -> None:
+    made, rows = decoder(), batch(documents=False)
+    work = Gradients(made, TrainingConfig(steps=1), tokens=ROWS * CONTEXT)
+    known = int((rows[1] != NO_LOSS).sum())
+    loss = work.add(rows, known=known)
+    once = [torch.as_tensor(parameter.grad).clone() for parameter in made.parameters()]
+    assert work.add(rows, known=known) == loss
+    for gradient, parameter in zip(once, made.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, 2 * gradient)
+
+
+def test_what_goes_wrong_in_a_thread_is_told() -> None:
+    tokens, targets, _ = batch(documents=False)
+    work = Gradients(decoder(), TrainingConfig(steps=1), tokens=ROWS * CONTEXT)
+    with pytest.raises(IndexError):
+        work.add((tokens + VOCABULARY, targets, None), known=1)
+
+
+def test_torch_keeps_its_threads() -> None:
+    found(shared=True)
+    assert torch.get_num_threads() == 3
+
+
+def test_rows_are_dealt_out_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, plain = decoder(), TrainingConfig(steps=1)
+    assert n_shares(made, plain, tokens=40) == 3
+    assert n_shares(made, TrainingConfig(steps=1, dropout=0.1), tokens=40) == 1
+    assert n_shares(made, TrainingConfig(steps=1, compile="yes"), tokens=40) == 1
+    monkeypatch.setattr(module, "LEAST_WORK", 40 * flops_per_token(made, CONTEXT) / 2)
+    assert n_shares(made, plain, tokens=40) == 2
+    assert n_shares(made, plain, tokens=39) == 1
+
+
+def test_the_work_of_a_token_is_six_per_weight_and_attention() -> None:
+    config = preset("llama", vocab_size=11, d_model=6, n_layers=2, n_heads=3, d_ff=7)
+    weights = 2 * (4 * 6 * 6 + 3 * 6 * 7 + 2 * 6) + 6 + 11 * 6  # blocks, last norm, unembedding
+    assert flops_per_token(Decoder(config), 5) == 6 * weights + 12 * 2 * 5 * 6
