@@ -25,6 +25,7 @@ FLOORS = (  # from the ground up; rooms on one floor do not import each other
     ("files", "settings"),
     ("config",),
     ("machine", "presets"),
+    ("kernels",),
     ("text", "model"),
     ("glass", "folder", "reply"),
     ("learn",),

@@ -14,6 +14,7 @@ from nextword.config import ModelConfig, TrainingConfig
 from nextword.errors import CheckpointError
 from nextword.learn.adamw import AdamW
 from nextword.learn.muon import Muon
+from nextword.machine import pick_precision
 from nextword.model.decoder import Decoder
 
 EPSILON = 1e-6  # as torch clips
@@ -38,6 +39,7 @@ class Optimizer:
             rate=config.muon_learning_rate,
             momentum=config.momentum,
             weight_decay=config.weight_decay,
+            dtype=pick_precision(config.precision, decoder.device),
         )
 
     @torch.no_grad()

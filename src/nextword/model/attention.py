@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nextword.config import ModelConfig
+from nextword.kernels import fused
 from nextword.model.cache import KeyValueCache
 from nextword.model.linear import Linear
 from nextword.model.norm import RMSNorm, rms_norm
@@ -108,7 +109,10 @@ class Attention(nn.Module):
         bias = None
         if self.query.bias is not None:
             bias = torch.cat([layer.bias for layer in layers]).to(x.dtype)
-        joined = self._split(F.linear(x, weight, bias), heads + 2 * shared)  # [B, H + 2K, T, D]
+        product = F.linear(x, weight, bias)  # [B, T, (H + 2K)·D]
+        if self._is_changed(turn) and fused.reaches(product):
+            return self._deal_out(product, turn)
+        joined = self._split(product, heads + 2 * shared)  # [B, H + 2K, T, D]
         looking, value = torch.split(joined, [heads + shared, shared], dim=1)
         if self.query_norm is not None and self.key_norm is not None:
             scale = torch.cat(
@@ -122,6 +126,21 @@ class Attention(nn.Module):
             looking = rotate(looking, turn)
         query, key = torch.split(looking, [heads, shared], dim=1)
         return query, key, value
+
+    def _is_changed(self, turn: Rotation | None) -> bool:
+        """Whether anything happens to queries and keys, and to pairs of their dimensions."""
+        changed = self.query_norm is not None or turn is not None
+        return changed and self.config.head_width % 2 == 0
+
+    def _deal_out(self, joined: Tensor, turn: Rotation | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value out of `joined` [B, T, (H + 2K)·D], in one pass."""
+        query_weight = None if self.query_norm is None else self.query_norm.weight.float()
+        key_weight = None if self.key_norm is None else self.key_norm.weight.float()
+        cos, sin = (None, None) if turn is None else turn
+        heads, shared, epsilon = self.config.n_heads, self.config.kv_heads, self.config.norm_epsilon
+        return fused.DealHeadsStep.apply(  # type: ignore[no-untyped-call,no-any-return]
+            joined, query_weight, key_weight, cos, sin, heads, shared, epsilon
+        )
 
     def _split(self, x: Tensor, heads: int) -> Tensor:
         """[B, T, heads·D] → [B, heads, T, D]."""

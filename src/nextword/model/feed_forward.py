@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nextword.config import ModelConfig
+from nextword.kernels import fused
 from nextword.model.linear import Linear
 
 TWICE_ROOT = math.sqrt(8 / math.pi)
@@ -20,6 +21,8 @@ def _relu2(x: Tensor) -> Tensor:
 def _gelu_tanh(x: Tensor) -> Tensor:
     if torch.compiler.is_compiling():  # the same, without the slow tanh: tanh u = 2 sigmoid 2u − 1
         return x * torch.sigmoid(x * (TWICE_ROOT + TWICE_ROOT * 0.044715 * x * x))
+    if fused.reaches(x):
+        return fused.GELUStep.apply(x)  # type: ignore[no-untyped-call,no-any-return]
     return F.gelu(x, approximate="tanh")
 
 
@@ -41,6 +44,7 @@ class FeedForward(nn.Module):
         super().__init__()
         width, inner, bias = config.d_model, config.ff_width, config.feed_forward_bias
         self.activation = ACTIVATIONS[config.feed_forward]
+        self.swish = config.feed_forward == "swiglu"
         self.gate = Linear(width, inner, bias=bias) if config.gated else None
         self.up = Linear(width, inner, bias=bias)
         self.down = Linear(inner, width, bias=bias)
@@ -49,6 +53,8 @@ class FeedForward(nn.Module):
         """`x` [B, T, M] → [B, T, M], what is added to the residual."""
         if self.gate is None:
             hidden = self.activation(self.up(x))  # [B, T, F]
+        elif self.swish and fused.reaches(x):
+            hidden = fused.SwiGLUStep.apply(self.gate(x), self.up(x))  # type: ignore[no-untyped-call]
         else:
             hidden = self.activation(self.gate(x)) * self.up(x)  # [B, T, F]
         result: Tensor = self.down(hidden)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nextword.config import ModelConfig
-from nextword.model.lean import RMSNormStep, pays
+from nextword.kernels import fused, lean
 
 
 def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
@@ -20,8 +20,10 @@ def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
         The shape and dtype of x.
     """
     weight = weight.float()
-    if pays(x):
-        return RMSNormStep.apply(x, weight, epsilon)  # type: ignore[no-untyped-call,no-any-return]
+    if weight.dim() == 1 and fused.reaches(x):
+        return fused.RMSNormStep.apply(x, weight, epsilon)  # type: ignore[no-untyped-call,no-any-return]
+    if lean.pays(x):
+        return lean.RMSNormStep.apply(x, weight, epsilon)  # type: ignore[no-untyped-call,no-any-return]
     return (F.rms_norm(x.float(), x.shape[-1:], eps=epsilon) * weight).to(x.dtype)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nextword.config import ModelConfig, RotaryScaling
 from nextword.errors import ContextError
-from nextword.model.lean import RotateStep, pays
+from nextword.kernels.lean import RotateStep, pays
 
 Rotation = tuple[Tensor, Tensor]  # cos and sin, each [T, D] or [B, 1, T, D]
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from nextword.learn import muon as muon_module
 from nextword.learn.muon import Muon, orthogonal
 
 SHAPES = [(5, 5), (5, 5), (3, 7), (7, 3), (3, 7)]
@@ -21,9 +22,10 @@ def set_gradients(parameters: list[nn.Parameter], seed: int) -> None:
         parameter.grad = drawn.detach()
 
 
-def test_the_steps_are_those_of_torch() -> None:
+def test_with_jordans_quintic_the_steps_are_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(muon_module, "COEFFICIENTS", ((3.4445, -4.7750, 2.0315),) * 5)
     ours, theirs = matrices(), matrices()
-    muon = Muon({1.0: ours}, rate=0.02, momentum=0.95, weight_decay=0.1)
+    muon = Muon({1.0: ours}, rate=0.02, momentum=0.95, weight_decay=0.1, dtype=torch.bfloat16)
     reference = torch.optim.Muon(theirs, lr=0.02, momentum=0.95, weight_decay=0.1)
     for step in range(1, 6):
         set_gradients(ours, step)
@@ -47,12 +49,13 @@ def test_a_share_of_the_rate_moves_by_that_share() -> None:
     torch.testing.assert_close(half[0] - start, (whole[0] - start) / 2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(2, 5, 11), (2, 11, 5), (1, 7, 7)])
 def test_singular_values_are_brought_near_one_and_directions_kept(
-    shape: tuple[int, int, int],
+    shape: tuple[int, int, int], dtype: torch.dtype
 ) -> None:
     drawn = torch.randn(shape, generator=torch.Generator().manual_seed(3))
-    made = orthogonal(drawn)
+    made = orthogonal(drawn, dtype)
     assert made.dtype == torch.float32
     values = torch.linalg.svdvals(made)
     assert values.min() > 0.5
@@ -60,6 +63,20 @@ def test_singular_values_are_brought_near_one_and_directions_kept(
     left, _, right = torch.linalg.svd(drawn, full_matrices=False)
     along = torch.einsum("nij,nik,nkj->nj", left, made, right.mT)  # diagonal of Uᵀ made V
     assert along.min() > 0.5
+
+
+def test_singular_values_from_a_hundredth_up_end_near_one() -> None:
+    values = torch.cat([torch.logspace(-2, -0.1, 40), torch.zeros(24)])  # with a norm near 1
+    values /= values.norm()
+    left, right = (
+        torch.linalg.qr(torch.randn(64, 64, generator=torch.Generator().manual_seed(n)))[0]
+        for n in (0, 1)
+    )
+    made = torch.linalg.svdvals(orthogonal((left * values @ right)[None], torch.float32)[0])
+    kept = int((values >= 0.01).sum())
+    assert kept > 20
+    assert 0.72 < made[:kept].min() <= made[:kept].max() < 1.28
+    assert made[40:].abs().max() < 1e-3  # what is zero stays zero
 
 
 def test_a_gradient_of_zero_moves_nothing_but_the_decay() -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nextword.model.lean import RMSNormStep, RotateStep, pays
+from nextword.kernels.lean import RMSNormStep, RotateStep, pays
 from nextword.model.position import rotate
 
 

@@ -1,9 +1,9 @@
-"""RMS norm and rotation with backward passes of their own, for training on a CPU.
+"""RMS norm and rotation with backward passes of their own, where there is no C compiler.
 
 torch works both out as chains of small operations on a CPU, and differentiates link by link.
 Written as one step each they take less than half of the operations (docs/lab-log.md). The results
-are those of `norm.py` and `position.py` up to rounding; on other devices, and where nothing is to
-be learned, those are used. A gradient of the gradient is refused: torch says so.
+are those of `model/norm.py` and `model/position.py` up to rounding; on other devices, and where
+nothing is to be learned, those are used. A gradient of the gradient is refused: torch says so.
 """
 
 from typing import Any

@@ -1,0 +1,117 @@
+"""steps.c as machine code for this very processor: compiled once, then kept.
+
+The first training on a machine compiles it, which takes a second; later ones find it in the
+user's cache folder. Without a C compiler there is none, and torch's own operations do the work.
+"""
+
+import contextlib
+import ctypes
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import torch
+
+from nextword.machine import features, processor_name
+
+SOURCE = Path(__file__).with_name("steps.c")
+COMPILERS = ("cc", "gcc", "clang")
+FLAGS = ("-std=c11", "-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-shared", "-fPIC")
+DTYPES = {torch.float32: (), torch.bfloat16: ("-DBFLOAT16",)}
+SECONDS = 60  # for compiling; one was measured
+POINTER, WHOLE, REAL = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+SIGNATURES = {  # function of steps.c → what it is given
+    "rms_norm": [POINTER] * 4 + [WHOLE] * 2 + [REAL],
+    "rms_norm_back": [POINTER] * 6 + [WHOLE] * 2,
+    "deal_heads": [POINTER] * 9 + [WHOLE] * 5 + [REAL],
+    "deal_heads_back": [POINTER] * 12 + [WHOLE] * 5,
+    "swiglu": [POINTER] * 3 + [WHOLE],
+    "swiglu_back": [POINTER] * 5 + [WHOLE],
+    "gelu_tanh": [POINTER] * 2 + [WHOLE],
+    "gelu_tanh_back": [POINTER] * 3 + [WHOLE],
+}
+
+_lock = threading.Lock()
+_loaded: dict[torch.dtype, ctypes.CDLL | None] = {}
+
+
+def kernels(dtype: torch.dtype) -> ctypes.CDLL | None:
+    """The functions of steps.c for tensors of this dtype; None where there can be none."""
+    if dtype not in _loaded:
+        with _lock:  # several threads may ask for the first time at once
+            if dtype not in _loaded:
+                _loaded[dtype] = _load(dtype)
+    return _loaded[dtype]
+
+
+def _load(dtype: torch.dtype) -> ctypes.CDLL | None:
+    compiler = find_compiler()
+    if dtype not in DTYPES or compiler is None or sys.platform == "win32":
+        return None
+    command = [*compiler, *FLAGS, *DTYPES[dtype]]
+    with contextlib.ExitStack() as stack:
+        folder = cache_folder()
+        if folder is None:  # loaded from a folder that is gone a moment later
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        library = folder / f"kernels-{_fingerprint(command)}.so"
+        try:
+            if not library.exists():
+                _compile(command, library)
+            found = ctypes.CDLL(str(library))
+        except (OSError, subprocess.SubprocessError):
+            return None
+    for name, arguments in SIGNATURES.items():
+        function = getattr(found, name)
+        function.argtypes, function.restype = arguments, None
+    return found
+
+
+def find_compiler() -> list[str] | None:
+    """How the C compiler is called: as `CC` has it, or by the first usual name that is found."""
+    asked = shlex.split(os.environ.get("CC", ""))
+    for words in (asked, *([name] for name in COMPILERS)):
+        if words and shutil.which(words[0]):
+            return words
+    return None
+
+
+def cache_folder() -> Path | None:
+    """Where compiled code is kept: a folder that nobody else can write to; None if there is none.
+
+    Code from it is executed, so a folder in which others could have put some is not used.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    try:
+        folder = Path(home).expanduser() / "nextword"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        facts = folder.stat()
+    except (OSError, RuntimeError):  # read-only, or no home at all
+        return None
+    own = facts.st_uid == os.getuid() and not facts.st_mode & 0o022
+    return folder if own and os.access(folder, os.W_OK) else None
+
+
+def _fingerprint(command: list[str]) -> str:
+    """What the machine code depends on: the source, the compiler, the processor."""
+    found = shutil.which(command[0]) or command[0]
+    facts = [SOURCE.read_text(), found, Path(found).stat().st_mtime_ns, *command]
+    text = "\n".join(map(str, [*facts, processor_name(), *features()]))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _compile(command: list[str], library: Path) -> None:
+    """Compile under another name, then rename: another process sees all of it or nothing."""
+    handle, partial = tempfile.mkstemp(dir=library.parent, suffix=".partial")
+    os.close(handle)
+    try:
+        words = [*command, "-o", partial, str(SOURCE), "-lm"]
+        subprocess.run(words, check=True, capture_output=True, timeout=SECONDS)
+        Path(partial).replace(library)
+    finally:
+        Path(partial).unlink(missing_ok=True)
