@@ -92,7 +92,7 @@ class Gradients:
 
 
 def n_shares(decoder: Decoder, training: TrainingConfig, *, tokens: int) -> int:
-    """On how many threads a forward pass of so many tokens is dealt out.
+    """On how many threads a forward pass of so many tokens is dealt out; none is left idle.
 
     Compiled code has threads of its own, a GPU needs none, and dropout draws its random numbers
     from one source, in an order that threads would change from run to run.
@@ -101,7 +101,8 @@ def n_shares(decoder: Decoder, training: TrainingConfig, *, tokens: int) -> int:
     if alone:
         return 1
     work = flops_per_token(decoder, decoder.config.context_length) * tokens
-    return max(1, min(torch.get_num_threads(), MOST_SHARES, int(work / LEAST_WORK)))
+    threads, most = torch.get_num_threads(), min(MOST_SHARES, int(work / LEAST_WORK))
+    return max((n for n in range(2, most + 1) if threads % n == 0), default=1)
 
 
 def flops_per_token(decoder: Decoder, context_length: int) -> float:
