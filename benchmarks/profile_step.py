@@ -31,8 +31,8 @@ GROUPS = {  # group → parts of operations' names; the first group that fits an
     "attention products": ("bmm", "scaled_dot_product", "flash_attention"),
     "matrix products": ("::mm", "addmm", "mkldnn_linear", "linear_pointwise", "mkl_linear"),
     "softmax": ("softmax",),
-    "norms": ("rms_norm", "layer_norm", "rsqrt"),
-    "activation": ("gelu", "silu", "relu", "sigmoid", "tanh"),
+    "norms": ("rms_norm", "layer_norm", "rsqrt", "RMSNormStep", "DealHeadsStep"),
+    "activation": ("gelu", "silu", "relu", "sigmoid", "tanh", "SwiGLUStep", "GELUStep"),
     "casts and copies": ("copy_", "contiguous", "clone", "::cat", "repeat", "_to_copy"),
     "elementwise": ("::add", "::mul", "::sum", "::neg", "::div", "::pow", "::sub"),
 }
