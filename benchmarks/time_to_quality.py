@@ -57,6 +57,7 @@ GOALS = {
             " --batch 16 --set training.learning_rate=0.06"
             " --set training.muon_learning_rate=0.06"
             " --set training.momentum=0.9 --set training.decay_share=0.98"
+            " --set training.weight_decay=0"
             " --set training.evaluate_every=1000 --set training.sample_every=1000"
         ),
         budget="--steps 240",

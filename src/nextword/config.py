@@ -214,7 +214,7 @@ class TrainingConfig:
     momentum: float = 0.95  # of Muon
     beta1: float = 0.9  # of AdamW: memory of the gradient
     beta2: float = 0.95  # of AdamW: memory of its square
-    weight_decay: float = 0.0  # of matrices, per step and learning rate
+    weight_decay: float = 0.1  # of the blocks' matrices, per step and learning rate
     warmup_share: float = 0.02  # of the steps, learning rate rising from 0
     decay_share: float = 0.9  # of the steps, learning rate falling to 0
     gradient_clip: float = 1.0  # largest norm of the whole gradient; 0: no clipping

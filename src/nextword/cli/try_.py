@@ -27,7 +27,6 @@ RECIPE = {
     "dropout": 0.1,
     "learning_rate": 3e-3,
     "muon_learning_rate": 2e-2,
-    "weight_decay": 0.1,
     "decay_share": 0.4,
 }
 

@@ -2,7 +2,8 @@
 
 Muon (Jordan et al. 2024) orthogonalises each matrix's momentum, so that every direction of the
 matrix learns at the same speed. Embeddings, the unembedding, biases and norms are not such
-matrices and stay with AdamW (arXiv 1711.05101).
+matrices and stay with AdamW (arXiv 1711.05101). Only the blocks' matrices decay: a rare word's
+vector would fade between the few times that it is seen (docs/lab-log.md).
 """
 
 from collections.abc import Mapping
@@ -26,10 +27,10 @@ class Optimizer:
 
     def __init__(self, decoder: Decoder, config: TrainingConfig) -> None:
         self._parameters = dict(decoder.named_parameters())
-        by_muon, matrices, vectors = _sorted(decoder, config)
+        by_muon, decaying, lasting = _sorted(decoder, config)
         self._adamw = AdamW(
-            matrices,
-            vectors,
+            decaying,
+            lasting,
             rate=config.learning_rate,
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
@@ -100,16 +101,16 @@ def _sorted(
 ) -> tuple[dict[float, list[nn.Parameter]], list[nn.Parameter], list[nn.Parameter]]:
     """The parameters for Muon by their share of its rate, and AdamW's with and without decay."""
     muon: dict[float, list[nn.Parameter]] = {}
-    matrices: list[nn.Parameter] = []
-    vectors: list[nn.Parameter] = []
+    decaying: list[nn.Parameter] = []
+    lasting: list[nn.Parameter] = []
     for name, parameter in decoder.named_parameters():
-        if parameter.dim() < 2:
-            vectors.append(parameter)
-        elif config.optimizer == "muon" and name.startswith("blocks."):
+        if parameter.dim() < 2 or not name.startswith("blocks."):
+            lasting.append(parameter)
+        elif config.optimizer == "muon":
             muon.setdefault(_share(name, decoder.config), []).append(parameter)
         else:
-            matrices.append(parameter)
-    return muon, matrices, vectors
+            decaying.append(parameter)
+    return muon, decaying, lasting
 
 
 def _share(name: str, config: ModelConfig) -> float:

@@ -18,7 +18,7 @@ from nextword.learn.passes import MOST_PASSES, gentle, seen_often, tokens_of_pas
 from nextword.learn.request import TrainRequest
 from nextword.machine import pick_device, pick_precision
 from nextword.model.decoder import Decoder
-from nextword.presets import DEFAULT_DEPTH, preset
+from nextword.presets import DEFAULT_DEPTH, PRESETS, preset
 
 BATCH_TOKENS = 4096  # tokens of a batch, unless asked otherwise
 LEAST_BATCH_TOKENS, MOST_BATCH_TOKENS = 1024, 32768  # of a batch, where time is the budget
@@ -134,8 +134,19 @@ def batch_tokens_for(tokens: float) -> int:
 def _settings(request: TrainRequest, data: Prepared, batch: int, steps: int) -> TrainingConfig:
     passes = steps * batch * data.context / tokens_of_pass(data)
     settings = dict(request.training) | {"batch_size": batch, "steps": steps}
+    if not _has_scaled_scores(
+        request, data
+    ):  # the article's; they suffer from it (docs/lab-log.md)
+        settings.setdefault("weight_decay", 0.0)
     gently = seen_often(passes) or data.model is not None  # what is known already is not shaken
     return config_from(TrainingConfig, gentle(settings) if gently else settings)
+
+
+def _has_scaled_scores(request: TrainRequest, data: Prepared) -> bool:
+    if data.model is not None:
+        return data.model.scaled_scores
+    chosen = PRESETS[request.preset] | dict(request.model)
+    return bool(chosen.get("scaled_scores", True))
 
 
 def _batch(request: TrainRequest, data: Prepared, tokens: int) -> int:

@@ -211,3 +211,13 @@ def test_measuring_the_speed_disturbs_nothing(data: Prepared, tmp_path: Path) ->
         first.parameters(), second.parameters(), third.parameters(), strict=True
     ):
         assert torch.equal(one, two) and torch.equal(one, three)
+
+
+def test_weights_decay_unless_scores_are_not_scaled(data: Prepared, tmp_path: Path) -> None:
+    def decay(**settings: Any) -> float:
+        return planned(data, tmp_path, steps=7, **settings).training.weight_decay
+
+    assert decay() == 0.1
+    assert decay(preset="seed") == 0.0
+    assert decay(preset="llama", model={"scaled_scores": False}) == 0.0
+    assert decay(preset="seed", training={"weight_decay": 0.3}) == 0.3
