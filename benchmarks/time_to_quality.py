@@ -46,6 +46,7 @@ class Goal:
 
 # TensorBoard, an extra, is left out: where it happens to be installed, loading it takes a second.
 TRAIN = "train {data} --tokenizer characters --no-tensorboard"
+QUIETLY = "--set training.evaluate_every=1000 --set training.sample_every=1000"
 OURS = f"{TRAIN} --preset nextword"
 # Attention half as wide as the model: less of the time goes into it, more into steps.
 NARROW = "--width 128 --heads 2 --set model.d_head=32"
@@ -58,16 +59,16 @@ GOALS = {
             " --set training.muon_learning_rate=0.06"
             " --set training.momentum=0.9 --set training.decay_share=0.98"
             " --set training.weight_decay=0"
-            " --set training.evaluate_every=1000 --set training.sample_every=1000"
+            f" {QUIETLY}"
         ),
-        budget="--steps 240",
+        budget="--steps 205",
         loss=1.88,
         seconds=lambda peer: peer / 15,
         parameters=0.85e6,
     ),
     "b": Goal(
         wanted="the best in the peer's time: 1.50",
-        command=f"{OURS} --layers 4 {NARROW} --context 256 --batch 8",
+        command=f"{OURS} --layers 4 {NARROW} --context 256 --batch 8 {QUIETLY}",
         budget="--minutes {minutes}",
         loss=1.50,
         seconds=lambda peer: peer,
@@ -75,7 +76,7 @@ GOALS = {
     ),
     "c": Goal(
         wanted="nanoGPT's GPU result, 1.4697, in three minutes, any size",
-        command=f"{OURS} --layers 6 {NARROW} --context 256 --batch 8",
+        command=f"{OURS} --layers 6 {NARROW} --context 256 --batch 8 {QUIETLY}",
         budget="--minutes 3",
         loss=1.4697,
         seconds=lambda peer: 180.0,
