@@ -57,11 +57,11 @@ GOALS = {
             f"{TRAIN} --set model.token_shift=3 --layers 1 --heads 3 --width 96 --context 64"
             " --batch 16 --set training.learning_rate=0.06"
             " --set training.muon_learning_rate=0.06"
-            " --set training.momentum=0.9 --set training.decay_share=0.98"
+            " --set training.decay_share=0.98"
             " --set training.weight_decay=0"
             f" {QUIETLY}"
         ),
-        budget="--steps 205",
+        budget="--steps 180",
         loss=1.88,
         seconds=lambda peer: peer / 15,
         parameters=0.85e6,

@@ -211,7 +211,7 @@ class TrainingConfig:
     optimizer: Optimizer = "muon"  # of the blocks' matrices; AdamW has the rest
     learning_rate: float = 0.0  # of AdamW; 0: 0.02 beside Muon, 0.003 alone
     muon_learning_rate: float = 4e-2  # of Muon
-    momentum: float = 0.95  # of Muon
+    momentum: float = 0.9  # of Muon
     beta1: float = 0.9  # of AdamW: memory of the gradient
     beta2: float = 0.95  # of AdamW: memory of its square
     weight_decay: float = 0.1  # of the blocks' matrices, per step and learning rate
