@@ -109,7 +109,10 @@ def next_steps(out: Path) -> list[tuple[str, str]]:
         ("talk with it", f"{name} chat {out}"),
         ("see every number of one position", f'{name} look {out} "{LOOKED_AT}" --position 3'),
         ("see all of them in the browser", f"{name} serve {out}"),
-        ("correct a reply, and take it back", f'{name} teach {out} "who are you?" "i am a decoder"'),
+        (
+            "correct a reply, and take it back",
+            f'{name} teach {out} "who are you?" "i am a decoder"',
+        ),
         (
             "teach a new one your own text or dialogues",
             f"{name} train my.jsonl --out models/mine --minutes 3",

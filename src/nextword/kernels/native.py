@@ -22,7 +22,8 @@ from nextword.machine import features, processor_name
 
 SOURCE = Path(__file__).with_name("steps.c")
 COMPILERS = ("cc", "gcc", "clang")
-FLAGS = ("-std=c11", "-O3", "-march=native", "-fopenmp-simd", "-fno-math-errno", "-shared", "-fPIC")
+FLAGS = ("-std=c11", "-O3", "-fopenmp-simd", "-fno-math-errno", "-shared", "-fPIC")
+FOR_THIS = (("-march=native",), ())  # for this very processor, if the compiler can
 DTYPES = {torch.float32: (), torch.bfloat16: ("-DBFLOAT16",)}
 SECONDS = 60  # for compiling; one was measured
 POINTER, WHOLE, REAL = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
@@ -54,7 +55,15 @@ def _load(dtype: torch.dtype) -> ctypes.CDLL | None:
     compiler = find_compiler()
     if dtype not in DTYPES or compiler is None or sys.platform == "win32":
         return None
-    command = [*compiler, *FLAGS, *DTYPES[dtype]]
+    for more in FOR_THIS:
+        found = _made_by([*compiler, *FLAGS, *more, *DTYPES[dtype]])
+        if found is not None:
+            return found
+    return None
+
+
+def _made_by(command: list[str]) -> ctypes.CDLL | None:
+    """What the command compiles, or what an earlier process has kept of it; None if it fails."""
     with contextlib.ExitStack() as stack:
         folder = cache_folder()
         if folder is None:  # loaded from a folder that is gone a moment later

@@ -73,6 +73,22 @@ def test_a_compiler_that_fails_leaves_nothing_and_training_goes_on(
     assert not list(own_cache.glob("*.partial"))
 
 
+@needs_compiler
+def test_a_compiler_that_does_not_know_this_processor_is_asked_again(
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = find_compiler()
+    assert real is not None
+    mine = tmp_path / "my-cc"
+    mine.write_text(
+        f'#!/bin/sh\ncase "$*" in *native*) exit 1;; esac\nexec {" ".join(real)} "$@"\n'
+    )
+    mine.chmod(0o755)
+    monkeypatch.setenv("CC", str(mine))
+    assert kernels(torch.float32) is not None
+    assert len(list(own_cache.glob("*.so"))) == 1
+
+
 def test_the_folder_is_the_owners_alone(own_cache: Path) -> None:
     assert cache_folder() == own_cache
     assert own_cache.stat().st_mode & 0o777 == 0o700
