@@ -142,7 +142,8 @@ def test_queries_and_keys_of_unscaled_scores_take_smaller_steps() -> None:
 def test_the_steps_of_adamw_are_those_of_torch() -> None:
     decoder, optimizer = make("adamw", model="qwen3", rate=0.01)
     twin, _ = make("adamw", model="qwen3", rate=0.01)
-    decaying, lasting = [], []
+    decaying: list[torch.Tensor] = []
+    lasting: list[torch.Tensor] = []
     for name, parameter in twin.named_parameters():
         decays = name.startswith("blocks.") and parameter.dim() > 1
         (decaying if decays else lasting).append(parameter)
