@@ -25,12 +25,15 @@ COMPILERS = ("c++", "g++", "clang++", "cl")
 LossFunction = Callable[..., Tensor]
 
 
-def settle(training: TrainingConfig, *, seconds: float) -> tuple[TrainingConfig, str | None]:
+def settle(
+    training: TrainingConfig, *, seconds: float, shared: bool = False
+) -> tuple[TrainingConfig, str | None]:
     """The settings with `compile` decided, and why, for people.
 
     Args:
         training: the settings.
         seconds: how long training would take without.
+        shared: whether rows are dealt out to threads if it is not, which is as fast.
 
     Raises:
         ConfigError: compile = "yes" where there is no compiler.
@@ -45,7 +48,7 @@ def settle(training: TrainingConfig, *, seconds: float) -> tuple[TrainingConfig,
             )
         return replace(training, compile="no"), None
     saved = SAVED_SHARE * seconds
-    if training.compile == "auto" and saved <= COMPILING_SECONDS:
+    if training.compile == "auto" and (shared or saved <= COMPILING_SECONDS):
         return replace(training, compile="no"), None
     why = (
         f"compiled: takes up to {COMPILING_SECONDS:.0f} s, "

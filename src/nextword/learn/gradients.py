@@ -91,13 +91,22 @@ class Gradients:
         )
 
 
-def n_shares(decoder: Decoder, training: TrainingConfig, *, tokens: int) -> int:
+def n_shares(
+    decoder: Decoder, training: TrainingConfig, *, tokens: int, device: torch.device | None = None
+) -> int:
     """On how many threads a forward pass of so many tokens is dealt out; none is left idle.
 
     Compiled code has threads of its own, a GPU needs none, and dropout draws its random numbers
     from one source, in an order that threads would change from run to run.
+
+    Args:
+        decoder: whose sizes decide.
+        training: how it learns.
+        tokens: rows × context.
+        device: where it will be; None: where the decoder is.
     """
-    alone = decoder.device.type != "cpu" or training.compile == "yes" or training.dropout > 0
+    kind = (device or decoder.device).type
+    alone = kind != "cpu" or training.compile == "yes" or training.dropout > 0
     if alone:
         return 1
     work = flops_per_token(decoder, decoder.config.context_length) * tokens

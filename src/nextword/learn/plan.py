@@ -12,7 +12,7 @@ from nextword.config import ModelConfig, TrainingConfig, config_from
 from nextword.learn.compiling import settle
 from nextword.learn.data import Prepared
 from nextword.learn.evaluate import to_tensors
-from nextword.learn.gradients import Gradients
+from nextword.learn.gradients import Gradients, n_shares
 from nextword.learn.optimizer import Optimizer
 from nextword.learn.passes import MOST_PASSES, gentle, seen_often, tokens_of_pass
 from nextword.learn.request import TrainRequest
@@ -22,9 +22,9 @@ from nextword.presets import DEFAULT_DEPTH, PRESETS, preset
 
 BATCH_TOKENS = 4096  # tokens of a batch, unless asked otherwise
 LEAST_BATCH_TOKENS, MOST_BATCH_TOKENS = 1024, 32768  # of a batch, where time is the budget
-ENOUGH_STEPS = 700  # that a run has, if its batches may be that small
+USUAL_TOKENS, USUAL_BATCH_TOKENS = 3e6, 2048  # of a run, and of its batch
 BATCHES_PER_EPOCH = 8  # small data is not taken in larger bites than this
-TOKENS_PER_WEIGHT = 4.0  # of the blocks; a larger model would not see enough in the time
+TOKENS_PER_WEIGHT = 2.0  # of the blocks; a larger model would not see enough in the time
 DEPTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 MEASURED_SECONDS = 1.0  # for each depth tried, of a budget that is long enough
 MEASURED_SHARE = 0.01  # of the time
@@ -89,7 +89,8 @@ def make_plan(request: TrainRequest, data: Prepared, *, started: float) -> Plan:
     steps = request.steps or math.ceil((request.tokens or 0) / (batch * data.context))
     training = _settings(request, data, batch, steps)
     model = model_at(request, data, depth_of(request))
-    training, reason = settle(training, seconds=_expected_seconds(model, data, training))
+    seconds = _expected_seconds(model, data, training)
+    training, reason = settle(training, seconds=seconds, shared=_is_shared(model, data, training))
     why = [f"{steps:,} steps"]
     return Plan(model, training, None, tuple(why if reason is None else [*why, reason]))
 
@@ -105,7 +106,7 @@ def _timed(
     tokens = batch * data.context
     most = -(-worth // tokens)
     training = _settings(request, data, batch, min(max(int(left * speed / tokens), 1), most))
-    training, reason = settle(training, seconds=left)
+    training, reason = settle(training, seconds=left, shared=_is_shared(model, data, training))
     why = [
         f"{seconds / 60:g} minutes at {speed:,.0f} tokens/s: {training.steps:,} steps of "
         f"{tokens:,} tokens, depth {model.n_layers if request.preset != 'seed' else 1}, "
@@ -122,13 +123,14 @@ def _timed(
 
 
 def batch_tokens_for(tokens: float) -> int:
-    """The tokens of a batch for a run over `tokens`: about ENOUGH_STEPS steps, a power of two.
+    """The tokens of a batch for a run over `tokens`, a power of two.
 
-    Few tokens are better taken in many small steps; many in fewer and larger ones, which a
-    machine works out faster.
+    It grows with their root, as the largest batch does that loses nothing against smaller ones
+    (arXiv 2410.21676); where it begins was measured (docs/lab-log.md).
     """
-    wanted = 2 ** round(math.log2(max(tokens / ENOUGH_STEPS, 1.0)))
-    return int(min(max(wanted, LEAST_BATCH_TOKENS), MOST_BATCH_TOKENS))
+    wanted = USUAL_BATCH_TOKENS * math.sqrt(max(tokens, 1.0) / USUAL_TOKENS)
+    nearest = 2 ** round(math.log2(max(wanted, 1.0)))
+    return int(min(max(nearest, LEAST_BATCH_TOKENS), MOST_BATCH_TOKENS))
 
 
 def _settings(request: TrainRequest, data: Prepared, batch: int, steps: int) -> TrainingConfig:
@@ -162,6 +164,15 @@ def _expected_seconds(model: ModelConfig, data: Prepared, training: TrainingConf
         return 0.0
     speed = _speed(model, data, training, seconds=0.0)
     return training.steps * training.batch_size * data.context / speed
+
+
+def _is_shared(model: ModelConfig, data: Prepared, training: TrainingConfig) -> bool:
+    """Whether the rows of a batch would be dealt out to threads."""
+    with torch.device("meta"):
+        decoder = Decoder(model)
+    tokens = training.batch_size // training.accumulate * data.context
+    device = pick_device(training.device)
+    return n_shares(decoder, training, tokens=tokens, device=device) > 1
 
 
 def default_batch(data: Prepared, tokens: int) -> int:

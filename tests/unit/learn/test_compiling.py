@@ -37,6 +37,13 @@ def test_it_is_compiled_where_it_earns_its_time(
 
 
 @pytest.mark.usefixtures("with_compiler")
+@pytest.mark.parametrize(("asked", "decided"), [("auto", "no"), ("yes", "yes")])
+def test_it_is_not_compiled_unasked_where_rows_are_dealt_out(asked: Compile, decided: str) -> None:
+    settled, _ = settle(TrainingConfig(steps=7, compile=asked), seconds=1e6, shared=True)
+    assert settled.compile == decided
+
+
+@pytest.mark.usefixtures("with_compiler")
 def test_what_it_takes_and_saves_is_said() -> None:
     _, why = settle(TrainingConfig(steps=7), seconds=1000.0)
     assert why == "compiled: takes up to 40 s, saves about 80 of 1,000 s"

@@ -165,9 +165,10 @@ def test_batches_are_smaller_for_small_data_and_fit_their_parts(
     ("tokens", "batch"),
     [
         (0.0, 1024),
-        (700 * 1400, 1024),  # 1400 is nearer to 1024 than to 2048, by their logarithms
-        (700 * 1500, 2048),
-        (700 * 16384, 16384),
+        (1.4e6, 1024),  # 1,399 is nearer to 1,024 than to 2,048, by their logarithms
+        (3e6, 2048),
+        (12e6, 4096),  # four times the tokens, twice the batch
+        (192e6, 16384),
         (1e12, 32768),
     ],
 )
