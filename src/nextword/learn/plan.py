@@ -136,9 +136,7 @@ def batch_tokens_for(tokens: float) -> int:
 def _settings(request: TrainRequest, data: Prepared, batch: int, steps: int) -> TrainingConfig:
     passes = steps * batch * data.context / tokens_of_pass(data)
     settings = dict(request.training) | {"batch_size": batch, "steps": steps}
-    if not _has_scaled_scores(
-        request, data
-    ):  # the article's; they suffer from it (docs/lab-log.md)
+    if not _has_scaled_scores(request, data):  # the article's scores suffer from decay: lab log
         settings.setdefault("weight_decay", 0.0)
     gently = seen_often(passes) or data.model is not None  # what is known already is not shaken
     return config_from(TrainingConfig, gentle(settings) if gently else settings)
