@@ -73,9 +73,9 @@ def pick_device(name: str) -> torch.device:
 def has_fast_bfloat16(device: torch.device, *, root: Path = ROOT) -> bool:
     """Whether matrix products run faster in bfloat16 than in float32.
 
-    Intel's processors do so with AMX only: their older instruction takes two steps for what two of
-    float32's do in one each, and AMX may be hidden by a virtual machine (docs/lab-log.md). It is
-    told from the processor and not measured, so that the same command always learns the same.
+    Intel's do so with AMX only: measured, their older instruction gives less than float32, and a
+    virtual machine may hide AMX (docs/lab-log.md). It is told from the processor and not measured
+    each time, so that the same command always learns the same.
 
     Args:
         root: where `/proc` lies; tests give a folder.

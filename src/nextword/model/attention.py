@@ -128,7 +128,7 @@ class Attention(nn.Module):
         return query, key, value
 
     def _is_changed(self, turn: Rotation | None) -> bool:
-        """Whether anything happens to queries and keys, and to pairs of their dimensions."""
+        """Whether queries and keys are normed or turned, in heads of whole pairs of dimensions."""
         changed = self.query_norm is not None or turn is not None
         return changed and self.config.head_width % 2 == 0
 
