@@ -185,7 +185,7 @@ def _device_advice() -> Iterator[str]:
 
     best = machine.pick_device("auto")
     if not machine.has_fast_bfloat16(best):
-        yield f"{best} has no fast bfloat16: training runs in float32, about half as fast"
+        yield f"{best} has no fast bfloat16, so training runs in float32, the faster here"
     if best.type != "cuda" and shutil.which("nvidia-smi") is not None:
         yield "there is an NVIDIA driver but torch sees no GPU; see pytorch.org/get-started"
 
