@@ -19,7 +19,7 @@ import torch
 from common import RESULTS, save, table
 from nextword.config import ModelConfig
 from nextword.files import write_whole
-from nextword.learn.allocator import kept_memory
+from nextword.learn.allocator import kept_memory, settled_objects
 from nextword.learn.gradients import flops_per_token
 from nextword.learn.picture import HEIGHT, WIDTH, Series, curves_svg
 from nextword.machine import matrix_peak
@@ -157,7 +157,7 @@ def main() -> None:
     torch.manual_seed(0)
     every = points()
     chosen = every if given.only is None else [every[index] for index in given.only]
-    with kept_memory():
+    with kept_memory(), settled_objects():
         rows = mark([measure(point, seconds=given.seconds) for point in chosen])
     if given.only is not None:
         print(table(rows))

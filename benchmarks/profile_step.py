@@ -19,7 +19,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from common import save, table
 from nextword.config import ModelConfig
-from nextword.learn.allocator import kept_memory
+from nextword.learn.allocator import kept_memory, settled_objects
 from nextword.presets import preset
 from steps import Step, gpt2_124m
 
@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5.0, help="of steps before the profile")
     parser.add_argument("--dry", action="store_true", help="save nothing")
     given = parser.parse_args()
-    with kept_memory():
+    with kept_memory(), settled_objects():
         rows = [
             measure(size, name, mode, seconds=given.seconds)
             for size in given.sizes

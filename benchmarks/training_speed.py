@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from common import save, table
-from nextword.learn.allocator import kept_memory
+from nextword.learn.allocator import kept_memory, settled_objects
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,10 @@ def peer(size: Size) -> Callable[[], object]:
 def work(who: str, size: Size) -> None:
     """Wait for a line, take a block of steps, say how many seconds it took; and again."""
     step = peer(size) if who == "peer" else ours(size, compiled=who == "compiled")
-    with kept_memory() if who != "peer" else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        if who != "peer":
+            stack.enter_context(kept_memory())
+            stack.enter_context(settled_objects())
         for _ in range(2):
             step()
         print("ready", flush=True)

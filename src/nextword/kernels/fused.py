@@ -125,7 +125,7 @@ class SwiGLUStep(torch.autograd.Function):
         """The gradients of gate and up."""
         gate, up = ctx.saved_tensors
         by_gate, by_up = torch.empty_like(gate), torch.empty_like(up)
-        places = _places(gradients[0].contiguous(), gate, up, by_gate, by_up)
+        places = _places(gradients[0].contiguous(), gate, up, by_gate, by_up, None)
         _library(gate).swiglu_back(*places, gate.numel())
         return by_gate, by_up
 
@@ -148,7 +148,8 @@ class GELUStep(torch.autograd.Function):
         """The gradient of x."""
         (x,) = ctx.saved_tensors
         by_x = torch.empty_like(x)
-        _library(x).gelu_tanh_back(*_places(gradients[0].contiguous(), x, by_x), x.numel())
+        places = _places(gradients[0].contiguous(), x, by_x, None)
+        _library(x).gelu_tanh_back(*places, x.numel())
         return by_x
 
 

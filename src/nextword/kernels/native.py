@@ -1,4 +1,4 @@
-"""steps.c as machine code for this very processor: compiled once, then kept.
+"""Our C as machine code for this very processor: compiled once, then kept.
 
 The first training on a machine compiles it, which takes a second; later ones find it in the
 user's cache folder. Without a C compiler there is none, and torch's own operations do the work.
@@ -15,27 +15,41 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from nextword.machine import features, processor_name
 
-SOURCE = Path(__file__).with_name("steps.c")
+ROOM = Path(__file__).parent
 COMPILERS = ("cc", "gcc", "clang")
-FLAGS = ("-std=c11", "-O3", "-fopenmp-simd", "-fno-math-errno", "-shared", "-fPIC")
+FAST = ("-O3", "-fopenmp-simd", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
+FLAGS = ("-std=c11", *FAST, "-shared", "-fPIC")
 FOR_THIS = (("-march=native",), ())  # for this very processor, if the compiler can
-DTYPES = {torch.float32: (), torch.bfloat16: ("-DBFLOAT16",)}
-SECONDS = 60  # for compiling; one was measured
+SECONDS = 60  # for compiling; two were measured
 POINTER, WHOLE, REAL = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
-SIGNATURES = {  # function of steps.c → what it is given
+STEPS: dict[str, list[Any]] = {  # function of steps.c → what it is given
     "rms_norm": [POINTER] * 4 + [WHOLE] * 2 + [REAL],
     "rms_norm_back": [POINTER] * 6 + [WHOLE] * 2,
     "deal_heads": [POINTER] * 9 + [WHOLE] * 5 + [REAL],
     "deal_heads_back": [POINTER] * 12 + [WHOLE] * 5,
     "swiglu": [POINTER] * 3 + [WHOLE],
-    "swiglu_back": [POINTER] * 5 + [WHOLE],
+    "swiglu_back": [POINTER] * 6 + [WHOLE],
     "gelu_tanh": [POINTER] * 2 + [WHOLE],
-    "gelu_tanh_back": [POINTER] * 3 + [WHOLE],
+    "gelu_tanh_back": [POINTER] * 4 + [WHOLE],
+}
+BLOCKS: dict[str, list[Any]] = {  # of blocks.c: an array of structs for either half, and how many
+    "blocks_scratch": [POINTER] * 2,
+    "blocks": [POINTER] * 2 + [WHOLE],
+    "blocks_back": [POINTER] * 2 + [WHOLE],
+}
+SOURCES = {  # dtype → files, and what they are compiled with
+    torch.float32: (("steps.c", "attention.c", "feed_forward.c", "blocks.c"), ()),
+    torch.bfloat16: (("steps.c",), ("-DBFLOAT16",)),
+}
+SIGNATURES: dict[torch.dtype, dict[str, list[Any]]] = {
+    torch.float32: STEPS | BLOCKS,
+    torch.bfloat16: STEPS,
 }
 
 _lock = threading.Lock()
@@ -43,7 +57,7 @@ _loaded: dict[torch.dtype, ctypes.CDLL | None] = {}
 
 
 def kernels(dtype: torch.dtype) -> ctypes.CDLL | None:
-    """The functions of steps.c for tensors of this dtype; None where there can be none."""
+    """Our functions in C for tensors of this dtype; None where there can be none."""
     if dtype not in _loaded:
         with _lock:  # several threads may ask for the first time at once
             if dtype not in _loaded:
@@ -53,13 +67,24 @@ def kernels(dtype: torch.dtype) -> ctypes.CDLL | None:
 
 def _load(dtype: torch.dtype) -> ctypes.CDLL | None:
     compiler = find_compiler()
-    if dtype not in DTYPES or compiler is None or sys.platform == "win32":
+    if dtype not in SOURCES or compiler is None or sys.platform == "win32":
         return None
+    names, defined = SOURCES[dtype]
+    files = [str(ROOM / name) for name in names]
     for more in FOR_THIS:
-        found = _made_by([*compiler, *FLAGS, *more, *DTYPES[dtype]])
+        found = _made_by([*compiler, *FLAGS, *more, *defined, *files])
         if found is not None:
-            return found
+            return _declared(found, SIGNATURES[dtype])
     return None
+
+
+def _declared(library: ctypes.CDLL, signatures: dict[str, list[Any]]) -> ctypes.CDLL:
+    """The library, its functions told what they are given and give."""
+    for name, arguments in signatures.items():
+        function = getattr(library, name)
+        function.argtypes = arguments
+        function.restype = WHOLE if name.endswith("_scratch") else None
+    return library
 
 
 def _made_by(command: list[str]) -> ctypes.CDLL | None:
@@ -72,13 +97,9 @@ def _made_by(command: list[str]) -> ctypes.CDLL | None:
         try:
             if not library.exists():
                 _compile(command, library)
-            found = ctypes.CDLL(str(library))
+            return ctypes.CDLL(str(library))
         except (OSError, subprocess.SubprocessError):
             return None
-    for name, arguments in SIGNATURES.items():
-        function = getattr(found, name)
-        function.argtypes, function.restype = arguments, None
-    return found
 
 
 def find_compiler() -> list[str] | None:
@@ -109,7 +130,8 @@ def cache_folder() -> Path | None:
 def _fingerprint(command: list[str]) -> str:
     """What the machine code depends on: the source, the compiler, the processor."""
     found = shutil.which(command[0]) or command[0]
-    facts = [SOURCE.read_text(), found, Path(found).stat().st_mtime_ns, *command]
+    sources = [path.read_text() for path in sorted(ROOM.glob("*.[ch]"))]
+    facts = [*sources, found, Path(found).stat().st_mtime_ns, *command]
     text = "\n".join(map(str, [*facts, processor_name(), *features()]))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -119,7 +141,7 @@ def _compile(command: list[str], library: Path) -> None:
     handle, partial = tempfile.mkstemp(dir=library.parent, suffix=".partial")
     os.close(handle)
     try:
-        words = [*command, "-o", partial, str(SOURCE), "-lm"]
+        words = [*command, "-o", partial, "-lm"]
         subprocess.run(words, check=True, capture_output=True, timeout=SECONDS)
         Path(partial).replace(library)
     finally:

@@ -6,13 +6,12 @@
    fused.py calls it. Everything is computed in float. Rows are worked through in their order and by
    one thread, so the same numbers give the same results. */
 
+#include "steps.h"
+
 #include <math.h>
-#include <stdint.h>
 #include <string.h>
 
 #ifdef BFLOAT16
-typedef uint16_t real; /* the upper half of a float */
-
 static inline float load(real x)
 {
     uint32_t bits = (uint32_t)x << 16;
@@ -29,33 +28,9 @@ static inline real store(float value) /* to the nearest, halves to even, as torc
     return value == value ? (real)rounded : (real)0x7fc0;
 }
 #else
-typedef float real;
-
 static inline float load(real x) { return x; }
 static inline real store(float value) { return value; }
 #endif
-
-/* exp(x) to about 1e-7 of itself: 2^n by the exponent's bits, the rest by a polynomial. */
-static inline float exponential(float x)
-{
-    x = x < -87.0f ? -87.0f : x > 88.0f ? 88.0f : x;
-    float shifted = x * 1.44269504f + 12582912.0f; /* 1.5 · 2^23: rounds to a whole number */
-    float n = shifted - 12582912.0f;
-    float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
-    float p = 1.9875691500e-4f;
-    p = p * r + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1.0f;
-    int32_t bits = ((int32_t)n + 127) << 23;
-    float power;
-    memcpy(&power, &bits, sizeof power);
-    return p * power;
-}
-
-static inline float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
 
 /* 1 / sqrt(mean(x²) + ε) of one row. */
 static inline float inverse_length(const real *x, int64_t width, float epsilon)
@@ -98,35 +73,55 @@ void rms_norm_back(const real *gradient, const real *x, const float *weight, con
 
 /* One head of one token: norm (unless weight is null), then rotation of the pairs (i, i + half)
    (unless cos is null). Returns the inverse length. */
-static inline float turn_head(const real *x, const float *weight, const float *cos,
-                              const float *sin, real *y, int64_t width, float epsilon)
+static inline float turn_head(const real *restrict x, const float *restrict weight,
+                              const float *restrict cos, const float *restrict sin,
+                              real *restrict y, int64_t width, float epsilon)
 {
     int64_t half = width / 2;
     float scale = weight ? inverse_length(x, width, epsilon) : 1.0f;
+    float normed[width];
+    if (weight) {
+#pragma omp simd
+        for (int64_t i = 0; i < width; i++) normed[i] = load(x[i]) * scale * weight[i];
+    } else {
+#pragma omp simd
+        for (int64_t i = 0; i < width; i++) normed[i] = load(x[i]);
+    }
+    if (!cos) {
+#pragma omp simd
+        for (int64_t i = 0; i < width; i++) y[i] = store(normed[i]);
+        return scale;
+    }
+#pragma omp simd
     for (int64_t i = 0; i < half; i++) {
-        float a = load(x[i]) * scale, b = load(x[i + half]) * scale;
-        if (weight) a *= weight[i], b *= weight[i + half];
-        float c = cos ? cos[i] : 1.0f, s = cos ? sin[i] : 0.0f;
-        y[i] = store(a * c - b * s);
-        y[i + half] = store(b * c + a * s);
+        float a = normed[i], b = normed[i + half];
+        y[i] = store(a * cos[i] - b * sin[i]);
+        y[i + half] = store(b * cos[i] + a * sin[i]);
     }
     return scale;
 }
 
 /* The way back through turn_head. */
-static inline void turn_head_back(const real *gradient, const real *x, const float *weight,
-                                  const float *cos, const float *sin, float scale, real *by_x,
-                                  float *by_weight, int64_t width)
+static inline void turn_head_back(const real *restrict gradient, const real *restrict x,
+                                  const float *restrict weight, const float *restrict cos,
+                                  const float *restrict sin, float scale, real *restrict by_x,
+                                  float *restrict by_weight, int64_t width)
 {
     int64_t half = width / 2;
     float turned[width]; /* the gradient before the rotation */
-    for (int64_t i = 0; i < half; i++) {
-        float first = load(gradient[i]), second = load(gradient[i + half]);
-        float c = cos ? cos[i] : 1.0f, s = cos ? sin[i] : 0.0f;
-        turned[i] = first * c + second * s;
-        turned[i + half] = second * c - first * s;
+    if (cos) {
+#pragma omp simd
+        for (int64_t i = 0; i < half; i++) {
+            float first = load(gradient[i]), second = load(gradient[i + half]);
+            turned[i] = first * cos[i] + second * sin[i];
+            turned[i + half] = second * cos[i] - first * sin[i];
+        }
+    } else {
+#pragma omp simd
+        for (int64_t i = 0; i < width; i++) turned[i] = load(gradient[i]);
     }
     if (!weight) {
+#pragma omp simd
         for (int64_t i = 0; i < width; i++) by_x[i] = store(turned[i]);
         return;
     }
@@ -196,14 +191,16 @@ void swiglu(const real *gate, const real *up, real *hidden, int64_t count)
     }
 }
 
+/* `hidden`, unless it is null, gets what swiglu gives once more. */
 void swiglu_back(const real *gradient, const real *gate, const real *up, real *by_gate,
-                 real *by_up, int64_t count)
+                 real *by_up, real *hidden, int64_t count)
 {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) {
-        float g = load(gradient[i]), x = load(gate[i]), s = sigmoid(x);
+        float g = load(gradient[i]), x = load(gate[i]), s = sigmoid(x), raised = load(up[i]);
         by_up[i] = store(g * x * s);
-        by_gate[i] = store(g * load(up[i]) * s * (1.0f + x * (1.0f - s)));
+        by_gate[i] = store(g * raised * s * (1.0f + x * (1.0f - s)));
+        if (hidden) hidden[i] = store(x * s * raised);
     }
 }
 
@@ -220,7 +217,9 @@ void gelu_tanh(const real *input, real *output, int64_t count)
     }
 }
 
-void gelu_tanh_back(const real *gradient, const real *input, real *by_input, int64_t count)
+/* `hidden`, unless it is null, gets what gelu_tanh gives once more. */
+void gelu_tanh_back(const real *gradient, const real *input, real *by_input, real *hidden,
+                    int64_t count)
 {
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) {
@@ -228,5 +227,6 @@ void gelu_tanh_back(const real *gradient, const real *input, real *by_input, int
         float s = sigmoid(TWICE_ROOT * (x + CUBIC * x * x * x));
         float slope = TWICE_ROOT * (1.0f + 3.0f * CUBIC * x * x);
         by_input[i] = store(load(gradient[i]) * s * (1.0f + x * (1.0f - s) * slope));
+        if (hidden) hidden[i] = store(x * s);
     }
 }

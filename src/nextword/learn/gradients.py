@@ -1,25 +1,35 @@
 """The gradients of a batch: forward, compare, and back through everything that can be adjusted.
 
-torch's threads share every single product and wait for each other after each. Where one of them is
-held up by another program, all are. So on a processor the rows of a large enough batch are dealt
-out: each thread works out the gradients of its own rows, and the threads meet once per step. On an
-idle machine that is a little faster, on a busy one more than twice as fast (docs/lab-log.md).
+On a processor the rows of a large enough batch are dealt out: each of our threads works out the
+gradients of its own rows, and they meet when that is done (`learn/workers.py`). On an idle machine
+that is faster, on a busy one more than twice as fast (docs/lab-log.md).
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from nextword.config import TrainingConfig
 from nextword.learn.compiling import loss_function
+from nextword.learn.workers import Workers
+from nextword.model import whole
 from nextword.model.decoder import Decoder
 
 LEAST_WORK = 4e9  # multiplications and additions of a thread's rows; less would not pay
-MOST_SHARES = 4  # more threads than that share the products of some rows
+LEAST_WORK_WHOLE = 0.2e9  # the same where all blocks are gone through in one call
+MOST_SHARES = 16
+MOST_GRADIENTS = 2**28  # numbers: each share has gradients of its own, 4 bytes each
 
 Rows = tuple[Tensor, Tensor, Tensor | None]  # tokens, targets, documents; see `loss_of`
+
+
+class _Share(NamedTuple):
+    """What one thread brings back."""
+
+    loss: float
+    gradients: Sequence[Tensor]
 
 
 class Gradients:
@@ -30,6 +40,9 @@ class Gradients:
         training: how it learns.
         tokens: of one forward pass: rows × context.
         shared: whether rows may be dealt out at all.
+
+    Attributes:
+        workers: the threads.
     """
 
     def __init__(
@@ -38,8 +51,7 @@ class Gradients:
         self._decoder = decoder
         self._loss_of = loss_function(training)
         self._parameters = list(decoder.parameters())
-        self.n_shares = n_shares(decoder, training, tokens=tokens) if shared else 1
-        self._threads: ThreadPoolExecutor | None = None
+        self.workers = Workers(n_shares(decoder, training, tokens=tokens) if shared else 1)
 
     def add(self, rows: Rows, *, known: int) -> float:
         """Add to every parameter's gradient what these rows give.
@@ -51,44 +63,39 @@ class Gradients:
         Returns:
             The rows' share of the batch's mean loss.
         """
-        if self.n_shares == 1:
+        if self.workers.count == 1:
             mean = self._loss_of(self._decoder, *rows) / known
             mean.backward()  # type: ignore[no-untyped-call]
             return mean.item()
-        if self._threads is None:
-            self._threads = self._start()
-        futures = [self._threads.submit(self._apart, share, known) for share in self._deal(rows)]
-        total = 0.0
-        for loss, gradients in [future.result() for future in futures]:
-            total += loss
-            for parameter, gradient in zip(self._parameters, gradients, strict=True):
-                if parameter.grad is None:
-                    parameter.grad = gradient
-                else:  # always in this order, so that sums round alike
-                    parameter.grad += gradient
-        return total
+        shares = self.workers.map(lambda share: self._apart(share, known), self._deal(rows))
+        count = self.workers.count
+        self.workers.map(lambda first: self._sum(shares, slice(first, None, count)), range(count))
+        return sum(share.loss for share in shares)
 
-    def _apart(self, rows: Rows, known: int) -> tuple[float, Sequence[Tensor]]:
+    def _apart(self, rows: Rows, known: int) -> _Share:
         """A share of the loss and its gradients, which touch no other share's."""
         loss = self._loss_of(self._decoder, *rows) / known
-        return loss.item(), torch.autograd.grad(loss, self._parameters)
+        return _Share(loss.item(), torch.autograd.grad(loss, self._parameters))
+
+    def _sum(self, shares: Sequence[_Share], which: slice) -> None:
+        """Add the shares up for some of the parameters, always in one order: sums round alike."""
+        parameters = self._parameters[which]
+        total, *others = (list(share.gradients[which]) for share in shares)
+        for other in others:
+            torch._foreach_add_(total, other)
+        for parameter, gradient in zip(parameters, total, strict=True):
+            if parameter.grad is None:
+                parameter.grad = gradient
+            else:
+                parameter.grad += gradient
 
     def _deal(self, rows: Rows) -> list[Rows]:
         """The rows in as many shares as there are threads, or rows."""
         tokens, targets, documents = rows
-        shares = tokens.chunk(self.n_shares)
-        apart = [None] * len(shares) if documents is None else documents.chunk(self.n_shares)
-        return list(zip(shares, targets.chunk(self.n_shares), apart, strict=True))
-
-    def _start(self) -> ThreadPoolExecutor:
-        """The threads, each with its part of those that torch may use."""
-        each = max(1, torch.get_num_threads() // self.n_shares)
-        return ThreadPoolExecutor(
-            self.n_shares,
-            thread_name_prefix="gradients",
-            initializer=torch.set_num_threads,
-            initargs=(each,),
-        )
+        count = self.workers.count
+        shares = tokens.chunk(count)
+        apart = [None] * len(shares) if documents is None else documents.chunk(count)
+        return list(zip(shares, targets.chunk(count), apart, strict=True))
 
 
 def n_shares(
@@ -100,7 +107,7 @@ def n_shares(
     from one source, in an order that threads would change from run to run.
 
     Args:
-        decoder: whose sizes decide.
+        decoder: whose sizes and precision decide.
         training: how it learns.
         tokens: rows × context.
         device: where it will be; None: where the decoder is.
@@ -109,8 +116,11 @@ def n_shares(
     alone = kind != "cpu" or training.compile == "yes" or training.dropout > 0
     if alone:
         return 1
-    work = flops_per_token(decoder, decoder.config.context_length) * tokens
-    threads, most = torch.get_num_threads(), min(MOST_SHARES, int(work / LEAST_WORK))
+    context, threads = decoder.config.context_length, torch.get_num_threads()
+    work = flops_per_token(decoder, context) * tokens
+    least = LEAST_WORK_WHOLE if whole.exists(decoder.config, decoder.compute_dtype) else LEAST_WORK
+    rows, room = tokens // context, MOST_GRADIENTS // decoder.n_parameters
+    most = min(MOST_SHARES, int(work / least), rows, room)
     return max((n for n in range(2, most + 1) if threads % n == 0), default=1)
 
 

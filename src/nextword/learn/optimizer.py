@@ -7,6 +7,7 @@ vector would fade between the few times that it is seen (docs/lab-log.md).
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from nextword.config import ModelConfig, TrainingConfig
 from nextword.errors import CheckpointError
 from nextword.learn.adamw import AdamW
 from nextword.learn.muon import Muon
+from nextword.learn.workers import Workers
 from nextword.machine import pick_precision
 from nextword.model.decoder import Decoder
 
@@ -23,14 +25,101 @@ MOMENTUM = "momentum_buffer"  # what Muon keeps of a matrix
 
 
 class Optimizer:
-    """Muon and AdamW behind one face, with one schedule, saved as plain tensors."""
+    """Muon and AdamW behind one face, with one schedule, saved as plain tensors.
 
-    def __init__(self, decoder: Decoder, config: TrainingConfig) -> None:
+    Args:
+        decoder: whose weights they adjust.
+        config: how.
+        workers: threads, each of which adjusts a part of the weights; None: the caller, all.
+    """
+
+    def __init__(
+        self, decoder: Decoder, config: TrainingConfig, workers: Workers | None = None
+    ) -> None:
         self._parameters = dict(decoder.named_parameters())
-        by_muon, decaying, lasting = _sorted(decoder, config)
+        self._workers = workers or Workers()
+        dealt = _deal(_kinds(decoder, config), self._workers.count)
+        dtype = pick_precision(config.precision, decoder.device)
+        self._parts = [_Part(each, config, dtype) for each in dealt]
+
+    @torch.no_grad()
+    def clip(self, largest: float) -> float:
+        """Shorten the whole gradient to `largest`, if it is longer; returns its length before."""
+        lengths = torch.cat(self._workers.map(_Part.lengths, self._parts))
+        length: float = torch.linalg.vector_norm(lengths).item()
+        if length > largest:
+            factor = largest / (length + EPSILON)
+            self._workers.map(lambda part: part.scale(factor), self._parts)
+        return length
+
+    def step(self, share: float) -> None:
+        """Adjust every weight by its gradient, with `share` of the learning rates."""
+        self._workers.map(lambda part: part.step(share), self._parts)
+
+    def forget_gradients(self) -> None:
+        """Drop the gradients, before the next are worked out."""
+        for parameter in self._parameters.values():
+            parameter.grad = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that the optimizer remembers, as `parameter/what` → tensor."""
+        remembered = self._remembered()
+        return {
+            f"{name}/{key}": value
+            for name, parameter in self._parameters.items()
+            for key, value in remembered[parameter].items()
+        }
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take up what `tensors` gave.
+
+        Raises:
+            CheckpointError: the tensors belong to another model.
+        """
+        everything = self._remembered()
+        for path, tensor in tensors.items():
+            name, _, key = path.rpartition("/")
+            if name not in self._parameters:
+                raise CheckpointError(f"the checkpoint's optimizer knows {name!r}; the model not")
+            remembered = everything[self._parameters[name]]
+            if key not in remembered:
+                raise CheckpointError(
+                    f"the checkpoint remembers {key!r} of {name}, which another optimizer keeps; "
+                    "go on with the optimizer that it was begun with"
+                )
+            remembered[key].copy_(tensor)
+
+    def _remembered(self) -> dict[nn.Parameter, dict[str, Tensor]]:
+        return {key: value for part in self._parts for key, value in part.remembered().items()}
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How a parameter learns: its share of Muon's rate, None: by AdamW; and whether it decays."""
+
+    muon: float | None
+    decays: bool
+
+    def work(self, parameter: nn.Parameter) -> int:
+        """About how much a step has to do, in steps of AdamW on one number."""
+        return parameter.numel() * (1 if self.muon is None else min(parameter.shape))
+
+
+class _Part:
+    """The optimizers of some of the parameters, which one thread works through."""
+
+    def __init__(
+        self, kinds: Mapping[nn.Parameter, _Kind], config: TrainingConfig, dtype: torch.dtype
+    ) -> None:
+        self._parameters = list(kinds)
+        by_muon: dict[float, list[nn.Parameter]] = {}
+        for parameter, kind in kinds.items():
+            if kind.muon is not None:
+                by_muon.setdefault(kind.muon, []).append(parameter)
+        by_adamw = {each: kind.decays for each, kind in kinds.items() if kind.muon is None}
         self._adamw = AdamW(
-            decaying,
-            lasting,
+            [parameter for parameter, decays in by_adamw.items() if decays],
+            [parameter for parameter, decays in by_adamw.items() if not decays],
             rate=config.learning_rate,
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
@@ -40,77 +129,52 @@ class Optimizer:
             rate=config.muon_learning_rate,
             momentum=config.momentum,
             weight_decay=config.weight_decay,
-            dtype=pick_precision(config.precision, decoder.device),
+            dtype=dtype,
         )
 
     @torch.no_grad()
-    def clip(self, largest: float) -> float:
-        """Shorten the whole gradient to `largest`, if it is longer; returns its length before."""
-        parameters = self._parameters.values()
-        gradients = [each.grad for each in parameters if each.grad is not None]
-        lengths = torch._foreach_norm(gradients)
-        length: float = torch.linalg.vector_norm(torch.stack(list(lengths))).item()
-        if length > largest:
-            torch._foreach_mul_(gradients, largest / (length + EPSILON))
-        return length
+    def lengths(self) -> Tensor:
+        """[n] the length of each gradient."""
+        return torch.stack(list(torch._foreach_norm(self._gradients())))
+
+    @torch.no_grad()
+    def scale(self, factor: float) -> None:
+        """Multiply the gradients."""
+        torch._foreach_mul_(self._gradients(), factor)
 
     def step(self, share: float) -> None:
-        """Adjust every weight by its gradient, with `share` of the learning rates."""
+        """Adjust the parameters."""
         self._adamw.step(share)
         self._muon.step(share)
 
-    def forget_gradients(self) -> None:
-        """Drop the gradients, before the next are worked out."""
-        for parameter in self._parameters.values():
-            parameter.grad = None
+    def remembered(self) -> dict[nn.Parameter, dict[str, Tensor]]:
+        """What is remembered of each parameter, by name; to be changed in place."""
+        momentum = {each: {MOMENTUM: tensor} for each, tensor in self._muon.momentum.items()}
+        return self._adamw.state | momentum
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Everything that the optimizer remembers, as `parameter/what` → tensor."""
-        tensors = {}
-        for name, parameter in self._parameters.items():
-            for key, value in self._adamw.state.get(parameter, {}).items():
-                tensors[f"{name}/{key}"] = value
-            if parameter in self._muon.momentum:
-                tensors[f"{name}/{MOMENTUM}"] = self._muon.momentum[parameter]
-        return tensors
-
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take up what `tensors` gave.
-
-        Raises:
-            CheckpointError: the tensors belong to another model.
-        """
-        for path, tensor in tensors.items():
-            name, _, key = path.rpartition("/")
-            if name not in self._parameters:
-                raise CheckpointError(f"the checkpoint's optimizer knows {name!r}; the model not")
-            parameter = self._parameters[name]
-            remembered = self._adamw.state.get(parameter, {})
-            if parameter in self._muon.momentum:
-                remembered = {MOMENTUM: self._muon.momentum[parameter]}
-            if key not in remembered:
-                raise CheckpointError(
-                    f"the checkpoint remembers {key!r} of {name}, which another optimizer keeps; "
-                    "go on with the optimizer that it was begun with"
-                )
-            remembered[key].copy_(tensor)
+    def _gradients(self) -> list[Tensor]:
+        return [each.grad for each in self._parameters if each.grad is not None]
 
 
-def _sorted(
-    decoder: Decoder, config: TrainingConfig
-) -> tuple[dict[float, list[nn.Parameter]], list[nn.Parameter], list[nn.Parameter]]:
-    """The parameters for Muon by their share of its rate, and AdamW's with and without decay."""
-    muon: dict[float, list[nn.Parameter]] = {}
-    decaying: list[nn.Parameter] = []
-    lasting: list[nn.Parameter] = []
+def _deal(kinds: Mapping[nn.Parameter, _Kind], count: int) -> list[dict[nn.Parameter, _Kind]]:
+    """The parameters in parts of about as much work, and no empty one."""
+    parts: list[dict[nn.Parameter, _Kind]] = [{} for _ in range(count)]
+    work = [0] * count
+    for parameter, kind in sorted(kinds.items(), key=lambda item: -item[1].work(item[0])):
+        least = work.index(min(work))
+        parts[least][parameter] = kind
+        work[least] += kind.work(parameter)
+    return [part for part in parts if part]
+
+
+def _kinds(decoder: Decoder, config: TrainingConfig) -> dict[nn.Parameter, _Kind]:
+    """How each parameter learns."""
+    kinds = {}
     for name, parameter in decoder.named_parameters():
-        if parameter.dim() < 2 or not name.startswith("blocks."):
-            lasting.append(parameter)
-        elif config.optimizer == "muon":
-            muon.setdefault(_share(name, decoder.config), []).append(parameter)
-        else:
-            decaying.append(parameter)
-    return muon, decaying, lasting
+        matrix = parameter.dim() > 1 and name.startswith("blocks.")
+        by_muon = matrix and config.optimizer == "muon"
+        kinds[parameter] = _Kind(_share(name, decoder.config) if by_muon else None, matrix)
+    return kinds
 
 
 def _share(name: str, config: ModelConfig) -> float:

@@ -170,6 +170,7 @@ def _is_shared(model: ModelConfig, data: Prepared, training: TrainingConfig) -> 
         decoder = Decoder(model)
     tokens = training.batch_size // training.accumulate * data.context
     device = pick_device(training.device)
+    decoder.compute_dtype = pick_precision(training.precision, device)
     return n_shares(decoder, training, tokens=tokens, device=device) > 1
 
 
@@ -240,11 +241,11 @@ def _speed(
     device = pick_device(training.device)
     decoder = Decoder(model).to(device)
     decoder.compute_dtype = pick_precision(training.precision, device)
-    optimizer = Optimizer(decoder, training)
     samples = data.samples(seed=1, learn=training.learn, talks=training.talks)
     times: list[float] = []
     rows = training.batch_size // training.accumulate
     gradients = Gradients(decoder, training, tokens=rows * data.context)
+    optimizer = Optimizer(decoder, training, gradients.workers)
     end = time.perf_counter() + min(MEASURED_SECONDS, MEASURED_SHARE * seconds)
     while len(times) < 3 or time.perf_counter() < end:
         start = time.perf_counter()

@@ -18,7 +18,7 @@ from nextword.files import read_json, write_json, write_whole
 from nextword.folder.card import model_card
 from nextword.folder.store import LoadedModel, load_model, save_model
 from nextword.glass.stamp import version_of
-from nextword.learn.allocator import kept_memory
+from nextword.learn.allocator import kept_memory, settled_objects
 from nextword.learn.checkpoint import plain
 from nextword.learn.data import Prepared, find_tokenizer, prepare_data
 from nextword.learn.evaluate import prompts_and_replies
@@ -68,6 +68,7 @@ def train(
         stoppable(request.out),
         limited_threads(int(request.training.get("threads", 0))),
         kept_memory(),
+        settled_objects(),
     ):
         corpus = open_corpus(request.data, skip_bad=request.skip_bad, warn=reporter.note)
         start = None if request.start is None else load_model(request.start)

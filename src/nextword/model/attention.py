@@ -5,7 +5,7 @@ softmax → weights × values. `choose_kernel` is the one place that decides, fr
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -37,14 +37,16 @@ class Layout:
         documents: the document of each key, [B, S]; None: they are all of one.
         cache: earlier keys and values, or None.
         dropout: share of attention weights and outputs dropped, 0 outside training.
+        whole: all blocks are gone through in one call (`model/whole.py`), which needs no masks.
     """
 
     rotation: Rotation | None
-    kernel: Kernel
-    masks: dict[int | None, Tensor | None]
     documents: Tensor | None
-    cache: KeyValueCache | None
-    dropout: float
+    kernel: Kernel = "fused"
+    masks: dict[int | None, Tensor | None] = field(default_factory=dict)
+    cache: KeyValueCache | None = None
+    dropout: float = 0.0
+    whole: bool = False
 
 
 class Attention(nn.Module):

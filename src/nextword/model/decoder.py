@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nextword.config import ModelConfig
+from nextword.model import whole
 from nextword.model.attention import Attention, Layout, choose_kernel, make_mask
 from nextword.model.cache import KeyValueCache
 from nextword.model.feed_forward import FeedForward
@@ -122,8 +123,7 @@ class Decoder(nn.Module):
         layout = self._layout(token_ids, cache, positions, documents)
         residual = self._embed(token_ids, positions, layout)  # [B, T, M]
         residual = F.dropout(residual, layout.dropout)
-        for block in self.blocks:
-            residual = block(residual, layout, self.compute_dtype)
+        residual = self._through_blocks(residual, layout)
         if cache is not None:
             cache.advance(token_ids.shape[1])
         if last_only:
@@ -164,6 +164,10 @@ class Decoder(nn.Module):
             keys += cache.length
             if documents is not None:
                 key_documents = cache.append_documents(documents)
+        dropout = self.dropout if self.training else 0.0
+        turn = rotation(config, positions) if config.position == "rotary" else None
+        if self.training and cache is None and not dropout and self._reaches_whole():
+            return Layout(rotation=turn, documents=documents, whole=True)
         kernel = choose_kernel(
             device=token_ids.device.type,
             dtype=self.compute_dtype,
@@ -184,8 +188,6 @@ class Decoder(nn.Module):
             )
             for window in {config.window(layer) for layer in range(config.n_layers)}
         }
-        turn = rotation(config, positions) if config.position == "rotary" else None
-        dropout = self.dropout if self.training else 0.0
         return Layout(
             rotation=turn,
             kernel=kernel,
@@ -194,6 +196,19 @@ class Decoder(nn.Module):
             cache=cache,
             dropout=dropout,
         )
+
+    def _through_blocks(self, residual: Tensor, layout: Layout) -> Tensor:
+        if layout.whole:
+            turn, documents = layout.rotation, layout.documents
+            return whole.through(
+                self.blocks, residual, config=self.config, turn=turn, documents=documents
+            )
+        for block in self.blocks:
+            residual = block(residual, layout, self.compute_dtype)
+        return residual
+
+    def _reaches_whole(self) -> bool:
+        return whole.reaches(self.config, self.token_embedding.weight, self.compute_dtype)
 
     def _embed(self, token_ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:
         """The word vectors: embedding, shares of those before, and position, [B, T, M]."""

@@ -1,11 +1,12 @@
 """Memory kept between steps: told to the C library, and taken back."""
 
+import gc
 import sys
 
 import pytest
 
 from nextword.learn import allocator
-from nextword.learn.allocator import kept_memory
+from nextword.learn.allocator import kept_memory, settled_objects
 
 
 class Library:
@@ -46,3 +47,11 @@ def test_another_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_real_library_takes_them() -> None:
     with kept_memory():
         assert len(bytes(1 << 20)) == 1 << 20
+
+
+def test_what_is_there_is_not_searched_for_garbage_until_the_end() -> None:
+    before = gc.get_freeze_count()
+    with pytest.raises(KeyError), settled_objects():
+        assert gc.get_freeze_count() > before
+        raise KeyError
+    assert gc.get_freeze_count() == 0

@@ -17,7 +17,8 @@ VOCABULARY, CONTEXT, ROWS = 11, 8, 5
 
 @pytest.fixture(autouse=True)
 def three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(module, "LEAST_WORK", 1.0)
+    for name in ("LEAST_WORK", "LEAST_WORK_WHOLE"):
+        monkeypatch.setattr(module, name, 1.0)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     yield
@@ -46,7 +47,7 @@ def batch(*, documents: bool) -> module.Rows:
 def found(*, shared: bool, documents: bool = False) -> tuple[float, list[torch.Tensor]]:
     made, rows = decoder(), batch(documents=documents)
     work = Gradients(made, TrainingConfig(steps=1), tokens=ROWS * CONTEXT, shared=shared)
-    assert work.n_shares == (3 if shared else 1)
+    assert work.workers.count == (3 if shared else 1)
     loss = work.add(rows, known=int((rows[1] != NO_LOSS).sum()))
     return loss, [torch.as_tensor(parameter.grad) for parameter in made.parameters()]
 
@@ -97,7 +98,7 @@ def test_rows_are_dealt_out_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> No
     assert n_shares(made, plain, tokens=40) == 3
     assert n_shares(made, TrainingConfig(steps=1, dropout=0.1), tokens=40) == 1
     assert n_shares(made, TrainingConfig(steps=1, compile="yes"), tokens=40) == 1
-    monkeypatch.setattr(module, "LEAST_WORK", 40 * flops_per_token(made, CONTEXT) / 3)
+    monkeypatch.setattr(module, "LEAST_WORK_WHOLE", 40 * flops_per_token(made, CONTEXT) / 3)
     assert n_shares(made, plain, tokens=40) == 3
     assert n_shares(made, plain, tokens=39) == 1  # two would leave the third thread idle
     torch.set_num_threads(6)

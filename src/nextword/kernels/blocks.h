@@ -1,0 +1,64 @@
+/* What blocks.py hands over: the two halves of a block, and the norm before each. */
+
+#ifndef BLOCKS_H
+#define BLOCKS_H
+
+#include <stdint.h>
+
+/* BLAS's sgemm as Fortran has it: every argument by its address, matrices column by column. */
+typedef void (*Product)(const char *, const char *, const int *, const int *, const int *,
+                        const float *, const float *, const int *, const float *, const int *,
+                        const float *, float *, const int *);
+
+enum { NO_NORM, RMS_NORM, LAYER_NORM };
+enum { RELU, RELU2, GELU_TANH, SWIGLU };
+
+typedef struct {
+    const float *weight, *bias; /* [M]; bias may be null */
+    float *by_weight, *by_bias;
+    int64_t kind;
+    float epsilon;
+} Norm;
+
+typedef struct {
+    Product product;
+    /* x [B·T, M] → y [B·T, M]; kept for the way back: joined [B·T, (H + 2K)·D], context [B·T, H·D],
+       log_sum [B, H, T] */
+    const float *x;
+    float *y, *joined, *context, *log_sum;
+    const float *query, *key, *value, *output; /* matrices; output may be null */
+    const float *query_bias, *key_bias, *value_bias, *output_bias;
+    const float *query_norm, *key_norm, *cos, *sin; /* as in deal_heads */
+    const int64_t *documents;                       /* [B·T], or null */
+    const float *gradient;                          /* of y */
+    float *by_x, *by_query, *by_key, *by_value, *by_output;
+    float *by_query_bias, *by_key_bias, *by_value_bias, *by_output_bias;
+    float *by_query_norm, *by_key_norm;
+    float *scratch;
+    int64_t batch, tokens, places, width, heads, shared, head_width, window, group;
+    float scale, epsilon;
+    Norm norm;
+} Attention;
+
+typedef struct {
+    Product product;
+    /* x [R, M] → y [R, M]; kept for the way back: gated and raised [R, F] */
+    const float *x;
+    float *y, *gated, *raised;
+    const float *gate, *up, *down; /* matrices; gate may be null */
+    const float *gate_bias, *up_bias, *down_bias;
+    const float *gradient; /* of y */
+    float *by_x, *by_gate, *by_up, *by_down, *by_gate_bias, *by_up_bias, *by_down_bias;
+    float *scratch;
+    int64_t rows, width, inner, group, activation;
+    Norm norm;
+} FeedForward;
+
+int64_t attention_scratch(const Attention *a); /* how many floats it takes */
+void attention(const Attention *a);
+void attention_back(const Attention *a);
+int64_t feed_forward_scratch(const FeedForward *f);
+void feed_forward(const FeedForward *f);
+void feed_forward_back(const FeedForward *f);
+
+#endif

@@ -1,0 +1,281 @@
+"""All blocks of a decoder through blocks.c: one call forward and one back.
+
+Between torch's single operations a thread waits for Python, and every tensor goes out to memory and
+comes back. Here some rows at a time go through norm, products, attention or activation, and the
+residual link. In float32, on one thread: `learn/gradients.py` deals rows out to all there are.
+A gradient of the gradient is refused: torch says so.
+"""
+
+import ctypes
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from nextword.kernels.lean import pays
+from nextword.kernels.native import POINTER, REAL, WHOLE, kernels
+from nextword.kernels.products import product
+
+NormKind = Literal["none", "rms", "layer"]
+NORMS: dict[str, int] = {"none": 0, "rms": 1, "layer": 2}
+ACTIVATIONS: dict[str, int] = {"relu": 0, "relu2": 1, "gelu_tanh": 2, "swiglu": 3}
+ROWS = 128  # about so many go through half a block together, and their values fit into the cache
+
+NORM = ("weight", "bias")
+ATTENTION = (  # what half a block multiplies and adds; each [rows, columns] or [width]
+    *("query", "key", "value", "output"),
+    *("query_bias", "key_bias", "value_bias", "output_bias", "query_norm", "key_norm"),
+)
+FEED_FORWARD = ("gate", "up", "down", "gate_bias", "up_bias", "down_bias")
+HALVES = (ATTENTION, FEED_FORWARD)
+PER_BLOCK = 2 * len(NORM) + len(ATTENTION) + len(FEED_FORWARD)
+
+
+@dataclass(frozen=True)
+class BlockSizes:
+    """What the blocks are told beside their weights.
+
+    Attributes:
+        norm: before each half.
+        heads, shared: H query heads, K key/value heads, of width D.
+        head_width: D.
+        windows: of each block, tokens that a query looks back on, itself included; 0: all.
+        scale: what query·key is multiplied by.
+        epsilon: of all norms.
+        activation: one of `ACTIVATIONS`; None: no feed-forward.
+        inner: F, the feed-forward's width; 0 where there is none.
+        gated: whether it has a gate.
+    """
+
+    norm: NormKind
+    heads: int
+    shared: int
+    head_width: int
+    windows: tuple[int, ...]
+    scale: float
+    epsilon: float
+    activation: str | None
+    inner: int
+    gated: bool
+
+
+def exist() -> bool:
+    """Whether they can be taken on this machine."""
+    return product() is not None and kernels(torch.float32) is not None
+
+
+def reach(x: Tensor) -> bool:
+    """Whether they can be taken for `x` now: learning, on a CPU, by a thread that works alone."""
+    return pays(x) and torch.get_num_threads() == 1 and exist()
+
+
+class BlocksStep(torch.autograd.Function):
+    """The residual through all blocks: x + attention(norm(x)), then x + feed_forward(norm(x))."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        sizes: BlockSizes,
+        x: Tensor,
+        cos: Tensor | None,
+        sin: Tensor | None,
+        documents: Tensor | None,
+        *weights: Tensor | None,
+    ) -> Tensor:
+        """Go through.
+
+        Args:
+            sizes: the rest that is to be known.
+            x: [B, T, M], the residual.
+            cos, sin: [T, D] or [B, 1, T, D], their second half repeating the first; None: queries
+                and keys are not turned.
+            documents: [B, T] int64; tokens see only earlier ones with the same number.
+            weights: of each block, float32: its attention's norm (`NORM`), `ATTENTION`, its
+                feed-forward's norm, `FEED_FORWARD`; None where there is none.
+
+        Returns:
+            [B, T, M].
+        """
+        if cos is not None and sin is not None:
+            cos, sin = (part[..., : sizes.head_width // 2].contiguous() for part in (cos, sin))
+        given = [
+            None if each is None else each.contiguous()
+            for each in (x, cos, sin, documents, *weights)
+        ]
+        calls = _Calls(sizes, given)
+        y = x.new_empty(x.shape)
+        calls.forward(y)
+        ctx.calls = calls
+        ctx.save_for_backward(*given)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients of x and the weights."""
+        x, _, _, _, *weights = ctx.saved_tensors  # and torch checks that nobody has changed them
+        by_x = torch.empty_like(x)
+        by_weights = ctx.calls.backward(gradients[0].contiguous(), by_x, weights)
+        return None, by_x, None, None, None, *by_weights
+
+
+class _Norm(ctypes.Structure):
+    _fields_ = [
+        *((name, POINTER) for name in NORM),
+        *((f"by_{name}", POINTER) for name in NORM),
+        *(("kind", WHOLE), ("epsilon", REAL)),
+    ]
+
+
+class _Attention(ctypes.Structure):
+    """`Attention` of blocks.c."""
+
+    _fields_ = [
+        *((name, POINTER) for name in ("product", "x", "y", "joined", "context", "log_sum")),
+        *((name, POINTER) for name in ATTENTION),
+        *((name, POINTER) for name in ("cos", "sin", "documents", "gradient", "by_x")),
+        *((f"by_{name}", POINTER) for name in ATTENTION),
+        ("scratch", POINTER),
+        *((name, WHOLE) for name in ("batch", "tokens", "places", "width", "heads", "shared")),
+        *((name, WHOLE) for name in ("head_width", "window", "group")),
+        *((name, REAL) for name in ("scale", "epsilon")),
+        ("norm", _Norm),
+    ]
+
+
+class _FeedForward(ctypes.Structure):
+    """`FeedForward` of blocks.c."""
+
+    _fields_ = [
+        *((name, POINTER) for name in ("product", "x", "y", "gated", "raised")),
+        *((name, POINTER) for name in FEED_FORWARD),
+        *((name, POINTER) for name in ("gradient", "by_x")),
+        *((f"by_{name}", POINTER) for name in FEED_FORWARD),
+        ("scratch", POINTER),
+        *((name, WHOLE) for name in ("rows", "width", "inner", "group", "activation")),
+        ("norm", _Norm),
+    ]
+
+
+class _Calls:
+    """The structs of one pass through all blocks, and the memory that they point to.
+
+    Args:
+        sizes: see `BlockSizes`.
+        given: x, cos, sin, documents and the weights, contiguous; whoever calls keeps them alive.
+    """
+
+    def __init__(self, sizes: BlockSizes, given: Sequence[Tensor | None]) -> None:
+        x, cos, sin, documents, *weights = given
+        assert x is not None
+        batch, tokens, width = x.shape
+        count, half = len(sizes.windows), sizes.head_width // 2
+        self._library = kernels(torch.float32)
+        assert self._library is not None, "`reach` was asked first"
+        self._sizes, self._shape = sizes, (batch * tokens, width)
+        self._x = x.data_ptr()
+        self._attentions, self._feed_forwards = (_Attention * count)(), (_FeedForward * count)()
+        for attention, window in zip(self._attentions, sizes.windows, strict=True):
+            attention.batch, attention.tokens, attention.width = batch, tokens, width
+            attention.places = tokens if cos is None else cos.numel() // half
+            attention.heads, attention.shared = sizes.heads, sizes.shared
+            attention.head_width, attention.window = sizes.head_width, window
+            attention.group = min(batch, max(1, ROWS // tokens))
+            attention.scale, attention.epsilon = sizes.scale, sizes.epsilon
+            attention.cos, attention.sin = _place(cos), _place(sin)
+            attention.documents = _place(documents)
+        for feed_forward in self._feed_forwards:
+            feed_forward.rows, feed_forward.width = self._shape
+            feed_forward.inner = sizes.inner
+            feed_forward.group = min(batch * tokens, ROWS)
+            if sizes.activation is not None:
+                feed_forward.activation = ACTIVATIONS[sizes.activation]
+        for call in (*self._attentions, *self._feed_forwards):
+            call.product = product()
+            call.norm.kind, call.norm.epsilon = NORMS[sizes.norm], sizes.epsilon
+        self._point([_place(weight) for weight in weights], prefix="")
+
+    def forward(self, y: Tensor) -> None:
+        """Go through the blocks; the last writes into `y`."""
+        sizes, (rows, width) = self._sizes, self._shape
+        joined = (sizes.heads + 2 * sizes.shared) * sizes.head_width
+        queries, inner = sizes.heads * sizes.head_width, sizes.inner
+        per_block = rows * (2 * width + joined + queries + sizes.heads + 2 * inner)
+        self._kept = torch.empty(len(sizes.windows) * per_block)
+        take = _Taker(self._kept)
+        x = self._x
+        for attention, feed_forward in zip(self._attentions, self._feed_forwards, strict=True):
+            attention.x, attention.joined = x, take(rows * joined)
+            attention.context, attention.log_sum = take(rows * queries), take(rows * sizes.heads)
+            x = attention.y = take(rows * width)
+            if inner:
+                feed_forward.x, feed_forward.raised = x, take(rows * inner)
+                feed_forward.gated = take(rows * inner) if sizes.gated else None
+                x = feed_forward.y = take(rows * width)
+        last: Any = (self._feed_forwards if inner else self._attentions)[-1]
+        last.y = y.data_ptr()
+        self._call("blocks")
+
+    def backward(
+        self, gradient: Tensor, by_x: Tensor, weights: Sequence[Tensor | None]
+    ) -> Iterator[Tensor | None]:
+        """Go back, from the gradient of y; returns the gradients of the weights, in their order."""
+        lengths = [0 if weight is None else weight.numel() for weight in weights]
+        total = torch.zeros(sum(lengths))
+        take = _Taker(total)
+        self._point([take(n) if n else None for n in lengths], prefix="by_")
+        between = [torch.empty_like(by_x) for _ in range(2)]  # taken in turn
+        following, number = gradient.data_ptr(), 0
+        for attention, feed_forward in zip(
+            reversed(self._attentions), reversed(self._feed_forwards), strict=True
+        ):
+            halves: tuple[Any, ...] = (feed_forward, attention)
+            for half in halves if self._sizes.inner else halves[1:]:
+                half.gradient = following
+                following = half.by_x = between[number % 2].data_ptr()
+                number += 1
+        self._attentions[0].by_x = by_x.data_ptr()
+        self._call("blocks_back")
+        parts = iter(torch.split(total, [n for n in lengths if n]))
+        return (None if each is None else next(parts).view_as(each) for each in weights)
+
+    def _point(self, places: Sequence[int | None], *, prefix: str) -> None:
+        """Tell the structs where their weights lie, or the weights' gradients."""
+        left = iter(places)
+        for pair in zip(self._attentions, self._feed_forwards, strict=True):
+            for call, names in zip(pair, HALVES, strict=True):
+                for name in NORM:
+                    setattr(call.norm, prefix + name, next(left))
+                for name in names:
+                    setattr(call, prefix + name, next(left))
+
+    def _call(self, name: str) -> None:
+        """Call a function of blocks.c with scratch as large as the larger half needs."""
+        library = self._library
+        assert library is not None
+        needed = library.blocks_scratch(self._attentions, self._feed_forwards)
+        scratch = torch.empty(needed)
+        for call in (*self._attentions, *self._feed_forwards):
+            call.scratch = scratch.data_ptr()
+        count = len(self._sizes.windows)
+        getattr(library, name)(self._attentions, self._feed_forwards, count)
+
+
+class _Taker:
+    """Cuts a tensor of floats up, from its beginning."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._next = tensor.data_ptr()
+
+    def __call__(self, count: int) -> int:
+        """Where the next `count` floats lie."""
+        place = self._next
+        self._next += 4 * count
+        return place
+
+
+def _place(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()

@@ -1,0 +1,94 @@
+"""All blocks in one call, where a thread learns alone on a processor.
+
+What is handed to kernels/blocks.py, and when: its C knows most architectures and not all. Blocks
+that it does not know go through `Attention` and `FeedForward`, and all do where it cannot be used.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+
+from nextword.config import ModelConfig
+from nextword.kernels import blocks
+from nextword.kernels.blocks import ACTIVATIONS, BlockSizes, BlocksStep
+from nextword.model.position import Rotation
+
+if TYPE_CHECKING:
+    from nextword.model.decoder import Block
+
+NOTHING = (None,) * 8  # in place of the weights of a norm and a feed-forward
+
+
+def exists(config: ModelConfig, dtype: torch.dtype) -> bool:
+    """Whether there is such a way on this machine for this architecture, computed in `dtype`."""
+    return dtype == torch.float32 and knows(config) and blocks.exist()
+
+
+def reaches(config: ModelConfig, weight: Tensor, dtype: torch.dtype) -> bool:
+    """Whether it is to be taken now: where there is one, and a thread of its own is learning."""
+    return weight.dtype == torch.float32 and blocks.reach(weight) and exists(config, dtype)
+
+
+def knows(config: ModelConfig) -> bool:
+    """Whether there is C for every part of a block of this architecture."""
+    paired = config.head_width % 2 == 0
+    changed = config.query_key_norm or config.position == "rotary"
+    activated = config.feed_forward == "none" or config.feed_forward in ACTIVATIONS
+    before = config.norm_placement == "before" or config.norm == "none"
+    capped = config.attention_soft_cap is not None
+    return before and activated and (paired or not changed) and config.n_layers > 0 and not capped
+
+
+def through(
+    stack: Iterable[nn.Module],
+    residual: Tensor,
+    *,
+    config: ModelConfig,
+    turn: Rotation | None,
+    documents: Tensor | None,
+) -> Tensor:
+    """The residual [B, T, M] behind the last block; `documents` [B, T], as `Decoder` takes them."""
+    feeds = config.feed_forward != "none"
+    sizes = BlockSizes(
+        norm=config.norm,
+        heads=config.n_heads,
+        shared=config.kv_heads,
+        head_width=config.head_width,
+        windows=tuple(config.window(layer) or 0 for layer in range(config.n_layers)),
+        scale=config.score_scale,
+        epsilon=config.norm_epsilon,
+        activation=config.feed_forward if feeds else None,
+        inner=config.ff_width if feeds else 0,
+        gated=config.gated,
+    )
+    cos, sin = (None, None) if turn is None else turn
+    if documents is not None:
+        documents = documents.long()
+    weights = [weight for block in stack for weight in _weights(cast("Block", block))]
+    return BlocksStep.apply(sizes, residual, cos, sin, documents, *weights)  # type: ignore[no-untyped-call,no-any-return]
+
+
+def _weights(block: "Block") -> Iterator[Tensor | None]:
+    """A block's weights, in the order of `BlocksStep`."""
+    attention, feed_forward = block.attention, block.feed_forward
+    yield from _of_norm(block.attention_norm)
+    yield from _of_matrices(attention.query, attention.key, attention.value, attention.output)
+    yield None if attention.query_norm is None else attention.query_norm.weight
+    yield None if attention.key_norm is None else attention.key_norm.weight
+    if feed_forward is None:
+        yield from NOTHING
+    else:
+        yield from _of_norm(block.feed_forward_norm)
+        yield from _of_matrices(feed_forward.gate, feed_forward.up, feed_forward.down)
+
+
+def _of_matrices(*matrices: nn.Linear | None) -> Iterator[Tensor | None]:
+    yield from (None if matrix is None else matrix.weight for matrix in matrices)
+    yield from (None if matrix is None else matrix.bias for matrix in matrices)
+
+
+def _of_norm(norm: nn.Module | None) -> tuple[Tensor | None, Tensor | None]:
+    """A norm's weight and bias, as far as it has them."""
+    return getattr(norm, "weight", None), getattr(norm, "bias", None)

@@ -1,0 +1,136 @@
+"""All blocks in one call give the values and gradients of block after block."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from tests.parity.grid import GRID, config_of
+from torch import Tensor
+from torch.nn import functional as F
+
+from nextword.config import ModelConfig
+from nextword.kernels import blocks
+from nextword.model import Decoder, whole
+from nextword.presets import preset
+
+pytestmark = pytest.mark.skipif(not blocks.exist(), reason="no C compiler, or no product in torch")
+
+TOKENS, BATCH = 71, 3  # more than one group of queries
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def ids(config: ModelConfig, tokens: int) -> Tensor:
+    draws = torch.Generator().manual_seed(0)
+    return torch.randint(config.vocab_size, (BATCH, tokens + 1), generator=draws)
+
+
+def documents_of(tokens: int) -> Tensor:
+    """Documents of 1, 2, 3 … tokens, from another place on in each row."""
+    ends = torch.tensor([n * (n + 1) // 2 for n in range(tokens)])
+    places = torch.arange(tokens) + torch.tensor([[0], [5], [40]])
+    return torch.searchsorted(ends, places, right=True)
+
+
+def learned(
+    config: ModelConfig, tokens: int, documents: Tensor | None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The logits, and the gradient of every weight."""
+    decoder = Decoder(config).train()
+    draws = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in decoder.named_parameters():
+            offset = 1.0 if "norm" in name and "weight" in name else 0.0
+            parameter.normal_(offset, 0.2, generator=draws)
+    text = ids(config, tokens)
+    logits = decoder(text[:, :-1], documents=documents)
+    loss = F.cross_entropy(logits.flatten(0, 1), text[:, 1:].flatten())
+    loss.backward()  # type: ignore[no-untyped-call]
+    gradients = {n: torch.as_tensor(p.grad) for n, p in decoder.named_parameters()}
+    return logits.detach(), gradients
+
+
+def compare(
+    config: ModelConfig, monkeypatch: pytest.MonkeyPatch, *, tokens: int, apart: bool
+) -> None:
+    documents = documents_of(tokens) if apart else None
+    went: list[object] = []
+    through = blocks.BlocksStep.forward
+
+    def spied(*given: object) -> object:
+        went.append(given)
+        return through(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(blocks.BlocksStep, "forward", staticmethod(spied))
+    logits, gradients = learned(config, tokens, documents)
+    assert len(went) == 1
+    monkeypatch.setattr(blocks, "exist", lambda: False)
+    expected, wanted = learned(config, tokens, documents)
+    assert len(went) == 1
+    torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
+    for name, gradient in wanted.items():
+        nothing = name.endswith("key.bias")  # moves all scores of a query alike: only rounding
+        least = 1e-6 if nothing else 1e-7 + 1e-5 * float(gradient.abs().max())
+        torch.testing.assert_close(gradients[name], gradient, rtol=1e-4, atol=least, msg=name)
+
+
+SIZES = {"vocab_size": 13, "context_length": 80, "d_model": 24, "n_layers": 3, "n_heads": 4}
+MORE: dict[str, ModelConfig] = {
+    "nextword": preset("nextword", **SIZES),
+    "shared heads": preset("qwen3", **SIZES, n_kv_heads=2),
+    "windows": preset("qwen3", **SIZES, sliding_window=9, sliding_layers=(0, 2)),
+    "gpt2": preset("gpt2", **SIZES),
+    "seed": preset("seed", **SIZES),
+}
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("name", MORE)
+def test_long_rows(name: str, apart: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    compare(MORE[name], monkeypatch, tokens=TOKENS, apart=apart)
+
+
+@pytest.mark.parametrize("rows", [1, 10, 1000])
+def test_few_or_many_rows_at_a_time(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "ROWS", rows)
+    compare(MORE["shared heads"], monkeypatch, tokens=5, apart=False)
+
+
+KNOWN = [name for name in GRID if whole.knows(config_of(name))]
+
+
+def test_most_of_the_grid_is_known() -> None:
+    assert 2 * len(KNOWN) > len(GRID)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_every_switch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    compare(config_of(name), monkeypatch, tokens=7, apart=False)
+
+
+def test_where_they_are_not_taken() -> None:
+    config = MORE["nextword"]
+    weight = Decoder(config).token_embedding.weight
+    assert whole.reaches(config, weight, torch.float32)
+    assert not whole.reaches(config, weight, torch.bfloat16)
+    assert not whole.reaches(config, weight.to("meta"), torch.float32)
+    assert not whole.reaches(preset("gpt2", **SIZES, feed_forward="gelu"), weight, torch.float32)
+    with torch.no_grad():
+        assert not whole.reaches(config, weight, torch.float32)
+    torch.set_num_threads(2)
+    assert not whole.reaches(config, weight, torch.float32)
+
+
+def test_a_changed_weight_is_noticed_before_the_way_back() -> None:
+    decoder = Decoder(MORE["nextword"]).train()
+    logits = decoder(ids(decoder.config, 7))
+    with torch.no_grad():
+        decoder.blocks[1].attention.query.weight.add_(1.0)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        logits.sum().backward()  # type: ignore[no-untyped-call]
