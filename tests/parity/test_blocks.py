@@ -131,6 +131,6 @@ def test_a_changed_weight_is_noticed_before_the_way_back() -> None:
     decoder = Decoder(MORE["nextword"]).train()
     logits = decoder(ids(decoder.config, 7))
     with torch.no_grad():
-        decoder.blocks[1].attention.query.weight.add_(1.0)
+        dict(decoder.named_parameters())["blocks.1.attention.query.weight"].add_(1.0)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        logits.sum().backward()  # type: ignore[no-untyped-call]
+        logits.sum().backward()
