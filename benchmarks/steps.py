@@ -46,7 +46,9 @@ class Step:
         self.decoder = Decoder(config).to(self.device).train()
         self.decoder.compute_dtype = pick_precision(training.precision, self.device)
         training = replace(training, compile="yes" if compiled else "no")
-        self._gradients = Gradients(self.decoder, training, tokens=self.tokens, shared=shared)
+        self._gradients = Gradients(
+            self.decoder, training, rows=batch, context=config.context_length, shared=shared
+        )
         self._optimizer = Optimizer(self.decoder, training, self._gradients.workers)
         self._clip = training.gradient_clip
         self._shape = (batch, config.context_length + 1)

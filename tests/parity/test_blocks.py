@@ -98,7 +98,7 @@ def test_long_rows(name: str, apart: bool, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("rows", [1, 10, 1000])
 def test_few_or_many_rows_at_a_time(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "ROWS", rows)
+    monkeypatch.setattr(blocks, "rows_together", lambda _: rows)
     compare(MORE["shared heads"], monkeypatch, tokens=5, apart=False)
 
 
@@ -116,15 +116,27 @@ def test_every_switch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_where_they_are_not_taken() -> None:
     config = MORE["nextword"]
-    weight = Decoder(config).token_embedding.weight
-    assert whole.reaches(config, weight, torch.float32)
-    assert not whole.reaches(config, weight, torch.bfloat16)
-    assert not whole.reaches(config, weight.to("meta"), torch.float32)
-    assert not whole.reaches(preset("gpt2", **SIZES, feed_forward="gelu"), weight, torch.float32)
+    weights = list(Decoder(config).parameters())
+    assert whole.reaches(config, weights, torch.float32)
+    assert not whole.reaches(config, weights, torch.bfloat16)
+    assert not whole.reaches(config, [*weights, weights[0].to("meta")], torch.float32)
+    assert not whole.reaches(config, [*weights, weights[0].bfloat16()], torch.float32)
+    assert not whole.reaches(preset("gpt2", **SIZES, feed_forward="gelu"), weights, torch.float32)
     with torch.no_grad():
-        assert not whole.reaches(config, weight, torch.float32)
+        assert not whole.reaches(config, weights, torch.float32)
     torch.set_num_threads(2)
-    assert not whole.reaches(config, weight, torch.float32)
+    assert not whole.reaches(config, weights, torch.float32)
+
+
+@pytest.mark.parametrize("name", ["nextword", "relu squared"])
+def test_what_is_not_a_number_reaches_the_loss(name: str) -> None:
+    config = MORE.get(name) or config_of(name)
+    decoder = Decoder(config).train()
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.fill_(0.5)
+        dict(decoder.named_parameters())["blocks.1.feed_forward.up.weight"][0, 0] = torch.nan
+    assert bool(decoder(ids(config, 7)).isnan().any())
 
 
 def test_a_changed_weight_is_noticed_before_the_way_back() -> None:

@@ -84,15 +84,15 @@ static void attend_back(const Head *head, const float *by_context, const float *
         forward(product, by_block, step, head->value + from * head->value_step, head->value_step,
                 by_weights, keys, count, keys, width, 0.0f);
         for (int64_t row = 0; row < count; row++) {
-            float *w = weights + row * keys, *by = by_weights + row * keys, mean = 0.0f;
+            float *w = weights + row * keys, *by = by_weights + row * keys, along = 0.0f;
             const float *g = by_block + row * step, *c = context + (query + row) * step;
             float most = log_sum[query + row];
-#pragma omp simd reduction(+ : mean)
-            for (int64_t d = 0; d < width; d++) mean += g[d] * c[d];
+#pragma omp simd reduction(+ : along)
+            for (int64_t d = 0; d < width; d++) along += g[d] * c[d];
 #pragma omp simd
             for (int64_t j = 0; j < keys; j++) {
                 w[j] = weight_of(w[j], most);
-                by[j] = head->scale * w[j] * (by[j] - mean);
+                by[j] = head->scale * w[j] * (by[j] - along);
             }
         }
         collect(product, weights, keys, by_block, step, by_value + from * by_value_step,

@@ -7,7 +7,7 @@ A gradient of the gradient is refused: torch says so.
 """
 
 import ctypes
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ from nextword.kernels.products import product
 NormKind = Literal["none", "rms", "layer"]
 NORMS: dict[str, int] = {"none": 0, "rms": 1, "layer": 2}
 ACTIVATIONS: dict[str, int] = {"relu": 0, "relu2": 1, "gelu_tanh": 2, "swiglu": 3}
-ROWS = 128  # about so many go through half a block together, and their values fit into the cache
+LEAST_ROWS = 128  # that go through half a block together; see `rows_together`
 
 NORM = ("weight", "bias")
 ATTENTION = (  # what half a block multiplies and adds; each [rows, columns] or [width]
@@ -31,7 +31,6 @@ ATTENTION = (  # what half a block multiplies and adds; each [rows, columns] or 
 )
 FEED_FORWARD = ("gate", "up", "down", "gate_bias", "up_bias", "down_bias")
 HALVES = (ATTENTION, FEED_FORWARD)
-PER_BLOCK = 2 * len(NORM) + len(ATTENTION) + len(FEED_FORWARD)
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,19 @@ def exist() -> bool:
     return product() is not None and kernels(torch.float32) is not None
 
 
-def reach(x: Tensor) -> bool:
-    """Whether they can be taken for `x` now: learning, on a CPU, by a thread that works alone."""
-    return pays(x) and torch.get_num_threads() == 1 and exist()
+def reach(weights: Iterable[Tensor]) -> bool:
+    """Whether they can be taken now: learning, all on a CPU, by a thread that works alone."""
+    alone = torch.get_num_threads() == 1 and exist()
+    return alone and all(each.dtype == torch.float32 and pays(each) for each in weights)
+
+
+def rows_together(width: int) -> int:
+    """How many rows of so many numbers go through half a block before the next ones do.
+
+    Few, so that their values stay in the cache; but each time the gradients of all matrices are
+    read and written, and those grow with the square of the width (docs/lab-log.md).
+    """
+    return max(LEAST_ROWS, width * width // LEAST_ROWS)
 
 
 class BlocksStep(torch.autograd.Function):
@@ -116,9 +125,10 @@ class BlocksStep(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients of x and the weights."""
-        x, _, _, _, *weights = ctx.saved_tensors  # and torch checks that nobody has changed them
-        by_x = torch.empty_like(x)
-        by_weights = ctx.calls.backward(gradients[0].contiguous(), by_x, weights)
+        given = ctx.saved_tensors  # torch checks that nobody has changed them
+        ctx.calls.point(given)
+        by_x = torch.empty_like(given[0])
+        by_weights = ctx.calls.backward(gradients[0].contiguous(), by_x, given[4:])
         return None, by_x, None, None, None, *by_weights
 
 
@@ -131,7 +141,7 @@ class _Norm(ctypes.Structure):
 
 
 class _Attention(ctypes.Structure):
-    """`Attention` of blocks.c."""
+    """`Attention` of blocks.h."""
 
     _fields_ = [
         *((name, POINTER) for name in ("product", "x", "y", "joined", "context", "log_sum")),
@@ -147,7 +157,7 @@ class _Attention(ctypes.Structure):
 
 
 class _FeedForward(ctypes.Structure):
-    """`FeedForward` of blocks.c."""
+    """`FeedForward` of blocks.h."""
 
     _fields_ = [
         *((name, POINTER) for name in ("product", "x", "y", "gated", "raised")),
@@ -169,34 +179,39 @@ class _Calls:
     """
 
     def __init__(self, sizes: BlockSizes, given: Sequence[Tensor | None]) -> None:
-        x, cos, sin, documents, *weights = given
+        x, cos = given[:2]
         assert x is not None
         batch, tokens, width = x.shape
-        count, half = len(sizes.windows), sizes.head_width // 2
+        count, together = len(sizes.windows), rows_together(width)
         self._library = kernels(torch.float32)
         assert self._library is not None, "`reach` was asked first"
         self._sizes, self._shape = sizes, (batch * tokens, width)
-        self._x = x.data_ptr()
         self._attentions, self._feed_forwards = (_Attention * count)(), (_FeedForward * count)()
         for attention, window in zip(self._attentions, sizes.windows, strict=True):
             attention.batch, attention.tokens, attention.width = batch, tokens, width
-            attention.places = tokens if cos is None else cos.numel() // half
+            attention.places = tokens if cos is None else cos.numel() // cos.shape[-1]
             attention.heads, attention.shared = sizes.heads, sizes.shared
             attention.head_width, attention.window = sizes.head_width, window
-            attention.group = min(batch, max(1, ROWS // tokens))
+            attention.group = min(batch, max(1, together // max(1, tokens)))
             attention.scale, attention.epsilon = sizes.scale, sizes.epsilon
-            attention.cos, attention.sin = _place(cos), _place(sin)
-            attention.documents = _place(documents)
         for feed_forward in self._feed_forwards:
             feed_forward.rows, feed_forward.width = self._shape
             feed_forward.inner = sizes.inner
-            feed_forward.group = min(batch * tokens, ROWS)
+            feed_forward.group = min(batch * tokens, together)
             if sizes.activation is not None:
                 feed_forward.activation = ACTIVATIONS[sizes.activation]
         for call in (*self._attentions, *self._feed_forwards):
             call.product = product()
             call.norm.kind, call.norm.epsilon = NORMS[sizes.norm], sizes.epsilon
-        self._point([_place(weight) for weight in weights], prefix="")
+        self.point(given)
+
+    def point(self, given: Sequence[Tensor | None]) -> None:
+        """Tell the structs where what is given lies."""
+        x, cos, sin, documents, *weights = map(_place, given)
+        self._attentions[0].x = x
+        for attention in self._attentions:
+            attention.cos, attention.sin, attention.documents = cos, sin, documents
+        self._point(weights, prefix="")
 
     def forward(self, y: Tensor) -> None:
         """Go through the blocks; the last writes into `y`."""
@@ -204,9 +219,9 @@ class _Calls:
         joined = (sizes.heads + 2 * sizes.shared) * sizes.head_width
         queries, inner = sizes.heads * sizes.head_width, sizes.inner
         per_block = rows * (2 * width + joined + queries + sizes.heads + 2 * inner)
-        self._kept = torch.empty(len(sizes.windows) * per_block)
+        self._kept = y.new_empty(len(sizes.windows) * per_block)
         take = _Taker(self._kept)
-        x = self._x
+        x = self._attentions[0].x
         for attention, feed_forward in zip(self._attentions, self._feed_forwards, strict=True):
             attention.x, attention.joined = x, take(rows * joined)
             attention.context, attention.log_sum = take(rows * queries), take(rows * sizes.heads)
@@ -217,14 +232,14 @@ class _Calls:
                 x = feed_forward.y = take(rows * width)
         last: Any = (self._feed_forwards if inner else self._attentions)[-1]
         last.y = y.data_ptr()
-        self._call("blocks")
+        self._call("blocks", y)
 
     def backward(
         self, gradient: Tensor, by_x: Tensor, weights: Sequence[Tensor | None]
     ) -> Iterator[Tensor | None]:
         """Go back, from the gradient of y; returns the gradients of the weights, in their order."""
         lengths = [0 if weight is None else weight.numel() for weight in weights]
-        total = torch.zeros(sum(lengths))
+        total = gradient.new_zeros(sum(lengths))
         take = _Taker(total)
         self._point([take(n) if n else None for n in lengths], prefix="by_")
         between = [torch.empty_like(by_x) for _ in range(2)]  # taken in turn
@@ -238,7 +253,7 @@ class _Calls:
                 following = half.by_x = between[number % 2].data_ptr()
                 number += 1
         self._attentions[0].by_x = by_x.data_ptr()
-        self._call("blocks_back")
+        self._call("blocks_back", gradient)
         parts = iter(torch.split(total, [n for n in lengths if n]))
         return (None if each is None else next(parts).view_as(each) for each in weights)
 
@@ -252,12 +267,12 @@ class _Calls:
                 for name in names:
                     setattr(call, prefix + name, next(left))
 
-    def _call(self, name: str) -> None:
+    def _call(self, name: str, like: Tensor) -> None:
         """Call a function of blocks.c with scratch as large as the larger half needs."""
         library = self._library
         assert library is not None
         needed = library.blocks_scratch(self._attentions, self._feed_forwards)
-        scratch = torch.empty(needed)
+        scratch = like.new_empty(needed)
         for call in (*self._attentions, *self._feed_forwards):
             call.scratch = scratch.data_ptr()
         count = len(self._sizes.windows)

@@ -11,7 +11,7 @@ static void activate(int64_t kind, const float *gated, const float *raised, floa
     int squared = kind == RELU2;
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) {
-        float x = raised[i] > 0.0f ? raised[i] : 0.0f;
+        float x = raised[i] < 0.0f ? 0.0f : raised[i]; /* what is not a number stays so */
         hidden[i] = squared ? x * x : x;
     }
 }
@@ -27,8 +27,8 @@ static void activate_back(int64_t kind, const float *gradient, const float *gate
     int squared = kind == RELU2;
 #pragma omp simd
     for (int64_t i = 0; i < count; i++) {
-        float x = raised[i] > 0.0f ? raised[i] : 0.0f;
-        float slope = squared ? 2.0f * x : raised[i] > 0.0f ? 1.0f : 0.0f;
+        float x = raised[i] < 0.0f ? 0.0f : raised[i];
+        float slope = squared ? 2.0f * x : raised[i] <= 0.0f ? 0.0f : 1.0f;
         by_raised[i] = gradient[i] * slope;
         hidden[i] = squared ? x * x : x;
     }

@@ -7,6 +7,7 @@ It is looked up in the library that torch is linked with, and tried once against
 import ctypes
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,13 +33,14 @@ def product() -> int | None:
 def _is_right(sgemm: object) -> bool:
     """Whether it gives what torch gives, for sizes that tell rows from columns."""
     rows, inner, columns = 2, 3, 5
-    left = torch.arange(rows * inner, dtype=torch.float32).view(rows, inner)
-    right = torch.arange(columns * inner, dtype=torch.float32).view(columns, inner)
-    found = torch.full((rows, columns), 1.0)
-    whole, real = ctypes.c_int32, ctypes.c_float
-    sizes = [ctypes.byref(whole(size)) for size in (columns, rows, inner)]
-    steps = [ctypes.byref(whole(size)) for size in (inner, inner, columns)]
-    one = ctypes.byref(real(1.0))
+    kind: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+    left = torch.arange(rows * inner, **kind).view(rows, inner)
+    right = torch.arange(columns * inner, **kind).view(columns, inner)
+    found = torch.ones(rows, columns, **kind)
+    whole = ctypes.c_int32 * 2  # where whole numbers of 64 bits are expected, these are negative
+    sizes = [whole(size, -1) for size in (columns, rows, inner)]
+    steps = [whole(size, -1) for size in (inner, inner, columns)]
+    one = ctypes.byref(ctypes.c_float(1.0))
     a, b, c = (ctypes.c_void_p(each.data_ptr()) for each in (right, left, found))
     assert callable(sgemm)
     sgemm(b"T", b"N", *sizes, one, a, steps[0], b, steps[1], one, c, steps[2])

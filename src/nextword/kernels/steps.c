@@ -3,7 +3,7 @@
    torch works a norm, a rotation or a gate out as a chain of small operations, and every link reads
    and writes the whole tensor. Here a row is read once, while it lies in the processor's first cache.
    native.py compiles this file once for float32 and once, with BFLOAT16 defined, for bfloat16;
-   fused.py calls it. Everything is computed in float. Rows are worked through in their order and by
+   fused.py calls it, and so do the halves of a block. Everything is computed in float. Rows are worked through in their order and by
    one thread, so the same numbers give the same results. */
 
 #include "steps.h"

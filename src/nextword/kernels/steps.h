@@ -1,4 +1,4 @@
-/* What steps.c does for a tensor, where sublayers.c does it for the rows of one. */
+/* What steps.c does for a tensor, and the halves of a block do for some of its rows. */
 
 #ifndef STEPS_H
 #define STEPS_H

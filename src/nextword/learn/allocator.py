@@ -12,9 +12,10 @@ import sys
 from collections.abc import Iterator
 
 # of glibc's malloc.h, mallopt(3)
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
-_KEEP = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 256 << 20}
-_DEFAULTS = {_MMAP_MAX: 65536, _TRIM_THRESHOLD: 128 << 10, _TOP_PAD: 128 << 10}
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
+# One arena: those of further threads give every block of over 64 MiB back.
+_KEEP = {_MMAP_MAX: 0, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 256 << 20, _ARENA_MAX: 1}
+_DEFAULTS = {_MMAP_MAX: 65536, _TRIM_THRESHOLD: 128 << 10, _TOP_PAD: 128 << 10, _ARENA_MAX: 0}
 
 
 @contextlib.contextmanager
@@ -41,7 +42,8 @@ def settled_objects() -> Iterator[None]:
     """Do not search what is there now for garbage while inside.
 
     torch brings some hundred thousand objects along. Python's collector looks through them again
-    and again, which is 7 % of the step of a small model.
+    and again, which is 7 % of the step of a small model. (What an embedding program has frozen
+    itself is searched again afterwards, too.)
     """
     gc.freeze()
     try:

@@ -5,6 +5,7 @@ gradients of its own rows, and they meet when that is done (`learn/workers.py`).
 that is faster, on a busy one more than twice as fast (docs/lab-log.md).
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,8 +20,10 @@ from nextword.model.decoder import Decoder
 
 LEAST_WORK = 4e9  # multiplications and additions of a thread's rows; less would not pay
 LEAST_WORK_WHOLE = 0.2e9  # the same where all blocks are gone through in one call
-MOST_SHARES = 16
-MOST_GRADIENTS = 2**28  # numbers: each share has gradients of its own, 4 bytes each
+EVEN = (
+    0.8  # of the threads' time at least has to be used: three rows on two threads waste a quarter
+)
+MOST_GRADIENTS = 2**26  # numbers of all shares, each of which has gradients of its own
 
 Rows = tuple[Tensor, Tensor, Tensor | None]  # tokens, targets, documents; see `loss_of`
 
@@ -38,7 +41,7 @@ class Gradients:
     Args:
         decoder: whose parameters they are of.
         training: how it learns.
-        tokens: of one forward pass: rows × context.
+        rows, context: of one forward pass.
         shared: whether rows may be dealt out at all.
 
     Attributes:
@@ -46,12 +49,19 @@ class Gradients:
     """
 
     def __init__(
-        self, decoder: Decoder, training: TrainingConfig, *, tokens: int, shared: bool = True
+        self,
+        decoder: Decoder,
+        training: TrainingConfig,
+        *,
+        rows: int,
+        context: int,
+        shared: bool = True,
     ) -> None:
         self._decoder = decoder
         self._loss_of = loss_function(training)
         self._parameters = list(decoder.parameters())
-        self.workers = Workers(n_shares(decoder, training, tokens=tokens) if shared else 1)
+        count = n_shares(decoder, training, rows=rows, context=context) if shared else 1
+        self.workers = Workers(count)
 
     def add(self, rows: Rows, *, known: int) -> float:
         """Add to every parameter's gradient what these rows give.
@@ -68,7 +78,7 @@ class Gradients:
             mean.backward()  # type: ignore[no-untyped-call]
             return mean.item()
         shares = self.workers.map(lambda share: self._apart(share, known), self._deal(rows))
-        count = self.workers.count
+        count = min(self.workers.count, len(self._parameters))
         self.workers.map(lambda first: self._sum(shares, slice(first, None, count)), range(count))
         return sum(share.loss for share in shares)
 
@@ -92,16 +102,22 @@ class Gradients:
     def _deal(self, rows: Rows) -> list[Rows]:
         """The rows in as many shares as there are threads, or rows."""
         tokens, targets, documents = rows
-        count = self.workers.count
-        shares = tokens.chunk(count)
-        apart = [None] * len(shares) if documents is None else documents.chunk(count)
-        return list(zip(shares, targets.chunk(count), apart, strict=True))
+        count = min(self.workers.count, len(tokens))
+        apart = [None] * count if documents is None else documents.tensor_split(count)
+        return list(
+            zip(tokens.tensor_split(count), targets.tensor_split(count), apart, strict=True)
+        )
 
 
 def n_shares(
-    decoder: Decoder, training: TrainingConfig, *, tokens: int, device: torch.device | None = None
+    decoder: Decoder,
+    training: TrainingConfig,
+    *,
+    rows: int,
+    context: int,
+    device: torch.device | None = None,
 ) -> int:
-    """On how many threads a forward pass of so many tokens is dealt out; none is left idle.
+    """On how many threads a forward pass of so many rows is dealt out; 1: it is not.
 
     Compiled code has threads of its own, a GPU needs none, and dropout draws its random numbers
     from one source, in an order that threads would change from run to run.
@@ -109,19 +125,25 @@ def n_shares(
     Args:
         decoder: whose sizes and precision decide.
         training: how it learns.
-        tokens: rows × context.
+        rows, context: how many sequences of how many tokens.
         device: where it will be; None: where the decoder is.
     """
     kind = (device or decoder.device).type
     alone = kind != "cpu" or training.compile == "yes" or training.dropout > 0
     if alone:
         return 1
-    context, threads = decoder.config.context_length, torch.get_num_threads()
-    work = flops_per_token(decoder, context) * tokens
-    least = LEAST_WORK_WHOLE if whole.exists(decoder.config, decoder.compute_dtype) else LEAST_WORK
-    rows, room = tokens // context, MOST_GRADIENTS // decoder.n_parameters
-    most = min(MOST_SHARES, int(work / least), rows, room)
-    return max((n for n in range(2, most + 1) if threads % n == 0), default=1)
+    threads = torch.get_num_threads()
+    work = flops_per_token(decoder, context) * rows * context
+    known = whole.exists(decoder.config, decoder.compute_dtype)
+
+    def pays(count: int) -> bool:
+        least = LEAST_WORK_WHOLE if known and count == threads else LEAST_WORK
+        even = rows / (count * math.ceil(rows / count)) >= EVEN
+        fits = count * decoder.n_parameters <= MOST_GRADIENTS
+        return even and fits and work >= count * least
+
+    counts = (n for n in range(2, min(threads, rows) + 1) if threads % n == 0)
+    return max(filter(pays, counts), default=1)
 
 
 def flops_per_token(decoder: Decoder, context_length: int) -> float:

@@ -168,10 +168,11 @@ def _is_shared(model: ModelConfig, data: Prepared, training: TrainingConfig) -> 
     """Whether the rows of a batch would be dealt out to threads."""
     with torch.device("meta"):
         decoder = Decoder(model)
-    tokens = training.batch_size // training.accumulate * data.context
+    rows = training.batch_size // training.accumulate
     device = pick_device(training.device)
     decoder.compute_dtype = pick_precision(training.precision, device)
-    return n_shares(decoder, training, tokens=tokens, device=device) > 1
+    shares = n_shares(decoder, training, rows=rows, context=data.context, device=device)
+    return shares > 1
 
 
 def default_batch(data: Prepared, tokens: int) -> int:
@@ -244,7 +245,7 @@ def _speed(
     samples = data.samples(seed=1, learn=training.learn, talks=training.talks)
     times: list[float] = []
     rows = training.batch_size // training.accumulate
-    gradients = Gradients(decoder, training, tokens=rows * data.context)
+    gradients = Gradients(decoder, training, rows=rows, context=data.context)
     optimizer = Optimizer(decoder, training, gradients.workers)
     end = time.perf_counter() + min(MEASURED_SECONDS, MEASURED_SHARE * seconds)
     while len(times) < 3 or time.perf_counter() < end:

@@ -74,11 +74,9 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.decoder.dropout = self.training.dropout
-        rows, context = (
-            self.training.batch_size // self.training.accumulate,
-            self.samples.context_length,
-        )
-        self._gradients = Gradients(self.decoder, self.training, tokens=rows * context)
+        rows = self.training.batch_size // self.training.accumulate
+        context = self.samples.context_length
+        self._gradients = Gradients(self.decoder, self.training, rows=rows, context=context)
         self._optimizer = Optimizer(self.decoder, self.training, self._gradients.workers)
         self._flops = flops_per_token(self.decoder, self.samples.context_length)
         self._owed = False  # whether this step's evaluation and sample are still to come

@@ -208,7 +208,7 @@ class Decoder(nn.Module):
         return residual
 
     def _reaches_whole(self) -> bool:
-        return whole.reaches(self.config, self.token_embedding.weight, self.compute_dtype)
+        return whole.reaches(self.config, self.parameters(), self.compute_dtype)
 
     def _embed(self, token_ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:
         """The word vectors: embedding, shares of those before, and position, [B, T, M]."""

@@ -2,6 +2,7 @@
 
 What is handed to kernels/blocks.py, and when: its C knows most architectures and not all. Blocks
 that it does not know go through `Attention` and `FeedForward`, and all do where it cannot be used.
+Hooks on a block or on what is in it are not called on this way.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,9 +27,9 @@ def exists(config: ModelConfig, dtype: torch.dtype) -> bool:
     return dtype == torch.float32 and knows(config) and blocks.exist()
 
 
-def reaches(config: ModelConfig, weight: Tensor, dtype: torch.dtype) -> bool:
+def reaches(config: ModelConfig, weights: Iterable[Tensor], dtype: torch.dtype) -> bool:
     """Whether it is to be taken now: where there is one, and a thread of its own is learning."""
-    return weight.dtype == torch.float32 and blocks.reach(weight) and exists(config, dtype)
+    return exists(config, dtype) and blocks.reach(weights)
 
 
 def knows(config: ModelConfig) -> bool:
@@ -65,7 +66,7 @@ def through(
     )
     cos, sin = (None, None) if turn is None else turn
     if documents is not None:
-        documents = documents.long()
+        documents = documents.long().expand(residual.shape[:2])
     weights = [weight for block in stack for weight in _weights(cast("Block", block))]
     return BlocksStep.apply(sizes, residual, cos, sin, documents, *weights)  # type: ignore[no-untyped-call,no-any-return]
 

@@ -33,7 +33,7 @@ def test_settings_are_told_and_taken_back(monkeypatch: pytest.MonkeyPatch) -> No
         assert (-4, 0) in library.told  # no big block is mapped on its own
         assert library.trimmed == 0
         raise KeyError
-    assert library.told[-3:] == [(-4, 65536), (-1, 131072), (-2, 131072)]
+    assert library.told[-4:] == [(-4, 65536), (-1, 131072), (-2, 131072), (-8, 0)]
     assert library.trimmed == 1
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from nextword.config import TrainingConfig
+from nextword.kernels import blocks
 from nextword.learn import gradients as module
 from nextword.learn.gradients import Gradients, flops_per_token, n_shares
 from nextword.learn.loss import NO_LOSS
@@ -46,7 +47,7 @@ def batch(*, documents: bool) -> module.Rows:
 
 def found(*, shared: bool, documents: bool = False) -> tuple[float, list[torch.Tensor]]:
     made, rows = decoder(), batch(documents=documents)
-    work = Gradients(made, TrainingConfig(steps=1), tokens=ROWS * CONTEXT, shared=shared)
+    work = Gradients(made, TrainingConfig(steps=1), rows=ROWS, context=CONTEXT, shared=shared)
     assert work.workers.count == (3 if shared else 1)
     loss = work.add(rows, known=int((rows[1] != NO_LOSS).sum()))
     return loss, [torch.as_tensor(parameter.grad) for parameter in made.parameters()]
@@ -72,7 +73,7 @@ def test_they_are_the_same_every_time() -> None:
 
 def test_parts_of_a_batch_add_up() -> None:
     made, rows = decoder(), batch(documents=False)
-    work = Gradients(made, TrainingConfig(steps=1), tokens=ROWS * CONTEXT)
+    work = Gradients(made, TrainingConfig(steps=1), rows=ROWS, context=CONTEXT)
     known = int((rows[1] != NO_LOSS).sum())
     loss = work.add(rows, known=known)
     once = [torch.as_tensor(parameter.grad).clone() for parameter in made.parameters()]
@@ -83,7 +84,7 @@ def test_parts_of_a_batch_add_up() -> None:
 
 def test_what_goes_wrong_in_a_thread_is_told() -> None:
     tokens, targets, _ = batch(documents=False)
-    work = Gradients(decoder(), TrainingConfig(steps=1), tokens=ROWS * CONTEXT)
+    work = Gradients(decoder(), TrainingConfig(steps=1), rows=ROWS, context=CONTEXT)
     with pytest.raises(IndexError):
         work.add((tokens + VOCABULARY, targets, None), known=1)
 
@@ -93,16 +94,38 @@ def test_torch_keeps_its_threads() -> None:
     assert torch.get_num_threads() == 3
 
 
+def test_more_threads_than_there_are_parameters() -> None:
+    torch.set_num_threads(16)
+    made = Decoder(preset("seed", vocab_size=VOCABULARY, context_length=CONTEXT, d_model=8))
+    work = Gradients(made.train(), TrainingConfig(steps=1), rows=16, context=CONTEXT)
+    assert work.workers.count == 16 > len(list(made.parameters()))
+    tokens, targets, _ = batch(documents=False)
+    work.add((tokens.repeat(4, 1)[:16], targets.repeat(4, 1)[:16], None), known=100)
+    assert all(parameter.grad is not None for parameter in made.parameters())
+
+
 def test_rows_are_dealt_out_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     made, plain = decoder(), TrainingConfig(steps=1)
-    assert n_shares(made, plain, tokens=40) == 3
-    assert n_shares(made, TrainingConfig(steps=1, dropout=0.1), tokens=40) == 1
-    assert n_shares(made, TrainingConfig(steps=1, compile="yes"), tokens=40) == 1
-    monkeypatch.setattr(module, "LEAST_WORK_WHOLE", 40 * flops_per_token(made, CONTEXT) / 3)
-    assert n_shares(made, plain, tokens=40) == 3
-    assert n_shares(made, plain, tokens=39) == 1  # two would leave the third thread idle
+
+    def shares(rows: int, training: TrainingConfig = plain) -> int:
+        return n_shares(made, training, rows=rows, context=CONTEXT)
+
+    assert shares(5) == 3
+    assert shares(5, TrainingConfig(steps=1, dropout=0.1)) == 1
+    assert shares(5, TrainingConfig(steps=1, compile="yes")) == 1
+    assert shares(2) == 1  # two would leave the third thread idle
+    assert shares(4) == 1  # and so would the second row of one share
+    work = flops_per_token(made, CONTEXT) * CONTEXT
+    for name in ("LEAST_WORK", "LEAST_WORK_WHOLE"):
+        monkeypatch.setattr(module, name, 2 * work)
+    assert shares(6) == 3
+    assert shares(5) == 1
     torch.set_num_threads(6)
-    assert n_shares(made, plain, tokens=39) == 2
+    assert shares(6) == 3
+    monkeypatch.setattr(module, "LEAST_WORK_WHOLE", work)
+    assert shares(6) == (6 if blocks.exist() else 3)
+    monkeypatch.setattr(module, "MOST_GRADIENTS", 3 * made.n_parameters)
+    assert shares(6) == 3
 
 
 def test_the_work_of_a_token_is_six_per_weight_and_attention() -> None:
