@@ -19,7 +19,7 @@ from nextword.model import whole
 from nextword.model.decoder import Decoder
 
 LEAST_WORK = 4e9  # multiplications and additions of a thread's rows; less would not pay
-LEAST_WORK_WHOLE = 0.2e9  # the same where all blocks are gone through in one call
+LEAST_WORK_WHOLE = 1e9  # the same where all blocks are gone through in one call
 EVEN = (
     0.8  # of the threads' time at least has to be used: three rows on two threads waste a quarter
 )

@@ -66,13 +66,13 @@ class Decoder(nn.Module):
         self.config = config
         self.compute_dtype = torch.float32
         self.dropout = 0.0
-        self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
+        self.token_embedding = _embedding(config.vocab_size, config.d_model)
         self.token_shift: TokenShift | None = None
         if config.token_shift:
             self.token_shift = TokenShift(config.token_shift, config.d_model)
         self.position_embedding: nn.Embedding | None = None
         if config.position == "learned":
-            self.position_embedding = nn.Embedding(config.context_length, config.d_model)
+            self.position_embedding = _embedding(config.context_length, config.d_model)
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layers))
         self.final_norm = make_norm(config) if config.final_norm else nn.Identity()
         self.unembedding = Linear(config.d_model, config.vocab_size, bias=config.unembedding_bias)
@@ -233,3 +233,13 @@ class Decoder(nn.Module):
         if documents is not None:
             documents = documents[:, documents.shape[1] - vectors.shape[1] :]  # [B, E + T]
         return shift(vectors, tokens=tokens, documents=documents)  # type: ignore[no-any-return]
+
+
+def _embedding(count: int, width: int) -> nn.Embedding:
+    """An embedding whose first vectors are yet to be drawn.
+
+    nn.Embedding draws some itself, and on the meta device, on which models are loaded, that alone
+    makes torch import its compiler's parts: 1.3 s.
+    """
+    vectors = torch.empty(count, width)
+    return nn.Embedding.from_pretrained(vectors, freeze=False)  # type: ignore[no-untyped-call,no-any-return]
