@@ -10,10 +10,14 @@ from torch.nn import functional as F
 
 from nextword.config import ModelConfig
 from nextword.kernels import blocks
+from nextword.kernels.native import find_compiler
+from nextword.kernels.products import product
 from nextword.model import Decoder, whole
 from nextword.presets import preset
 
-pytestmark = pytest.mark.skipif(not blocks.exist(), reason="no C compiler, or no product in torch")
+pytestmark = pytest.mark.skipif(
+    find_compiler() is None or product() is None, reason="no C compiler, or no product in torch"
+)
 
 TOKENS, BATCH = 71, 3  # more than one group of queries
 
@@ -87,6 +91,10 @@ MORE: dict[str, ModelConfig] = {
     "windows": preset("qwen3", **SIZES, sliding_window=9, sliding_layers=(0, 2)),
     "gpt2": preset("gpt2", **SIZES),
     "seed": preset("seed", **SIZES),
+    "relu": preset("gpt2", **SIZES, feed_forward="relu", norm_bias=False),
+    "no norm": preset("llama", **SIZES, norm="none"),
+    "biases and a gate": preset("llama", **SIZES, feed_forward_bias=True, output_bias=True),
+    "normed, not turned": preset("qwen3", **SIZES, position="learned"),
 }
 
 
@@ -128,7 +136,7 @@ def test_where_they_are_not_taken() -> None:
     assert not whole.reaches(config, weights, torch.float32)
 
 
-@pytest.mark.parametrize("name", ["nextword", "relu squared"])
+@pytest.mark.parametrize("name", ["nextword", "relu", "relu squared"])
 def test_what_is_not_a_number_reaches_the_loss(name: str) -> None:
     config = MORE.get(name) or config_of(name)
     decoder = Decoder(config).train()
@@ -146,3 +154,37 @@ def test_a_changed_weight_is_noticed_before_the_way_back() -> None:
         dict(decoder.named_parameters())["blocks.1.attention.query.weight"].add_(1.0)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         logits.sum().backward()
+
+
+def test_documents_that_all_rows_share() -> None:
+    config = MORE["nextword"]
+    one, wanted = (learned(config, 9, documents_of(9)[:1].expand(n, 9)) for n in (1, BATCH))
+    torch.testing.assert_close(one[0], wanted[0])
+
+
+def test_what_is_saved_may_be_put_elsewhere() -> None:
+    decoder = Decoder(MORE["nextword"]).train()
+    text = ids(decoder.config, 9)
+
+    def gradient() -> Tensor:
+        loss = decoder(text[:, :-1]).square().mean()
+        return torch.autograd.grad(loss, decoder.token_embedding.weight)[0]
+
+    expected = gradient()
+    with torch.autograd.graph.saved_tensors_hooks(torch.clone, lambda kept: kept):
+        assert torch.equal(gradient(), expected)
+
+
+def test_torchs_default_dtype_does_not_matter() -> None:
+    config = MORE["nextword"]
+    expected = learned(config, 9, None)[0]
+    decoder = Decoder(config).train()
+    torch.set_default_dtype(torch.float64)
+    try:
+        logits = decoder(ids(config, 9)[:, :-1])
+        assert bool(
+            torch.autograd.grad(logits.sum(), list(decoder.parameters()))[0].isfinite().all()
+        )
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert logits.dtype == expected.dtype

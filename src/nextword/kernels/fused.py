@@ -29,7 +29,7 @@ class RMSNormStep(torch.autograd.Function):
         x, weight = x.contiguous(), weight.contiguous()
         normed = torch.empty_like(x)
         rows, width = x.numel() // x.shape[-1], x.shape[-1]
-        inverse = torch.empty(rows)
+        inverse = x.new_empty(rows, dtype=torch.float32)
         _library(x).rms_norm(*_places(x, weight, normed, inverse), rows, width, epsilon)
         ctx.save_for_backward(x, weight, inverse)
         return normed
@@ -82,7 +82,7 @@ class DealHeadsStep(torch.autograd.Function):
         places = tokens if cos is None else cos.numel() // (width // 2)
         query = joined.new_empty(batch, tokens, heads, width)
         key, value = joined.new_empty(2, batch, tokens, shared, width)
-        inverse = torch.empty(batch * tokens, heads + shared)
+        inverse = joined.new_empty(batch * tokens, heads + shared, dtype=torch.float32)
         sizes = (batch * tokens, places, heads, shared, width)
         given = (joined, query_weight, key_weight, cos, sin)
         _library(joined).deal_heads(*_places(*given, query, key, value, inverse), *sizes, epsilon)

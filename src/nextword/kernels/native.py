@@ -1,6 +1,6 @@
 """Our C as machine code for this very processor: compiled once, then kept.
 
-The first training on a machine compiles it, which takes a second; later ones find it in the
+The first training on a machine compiles it, which takes two seconds; later ones find it in the
 user's cache folder. Without a C compiler there is none, and torch's own operations do the work.
 """
 

@@ -11,8 +11,9 @@
 
 /* Below, a matrix is (where it lies, how far apart its rows are). All three products are of rows:
    out [rows, n] = x [rows, k] · wᵀ, w [n, k]. */
-static inline void forward(Product product, const float *x, int64_t x_step, const float *w, int64_t w_step,
-                    float *out, int64_t out_step, int64_t rows, int64_t n, int64_t k, float kept)
+static inline void forward(Product product, const float *x, int64_t x_step, const float *w,
+                           int64_t w_step, float *out, int64_t out_step, int64_t rows, int64_t n,
+                           int64_t k, float kept)
 {
     int m_ = (int)n, n_ = (int)rows, k_ = (int)k;
     int a = (int)w_step, b = (int)x_step, c = (int)out_step;
@@ -22,8 +23,8 @@ static inline void forward(Product product, const float *x, int64_t x_step, cons
 
 /* out [rows, k] = g [rows, n] · w [n, k], added to `kept` times what is there. */
 static inline void backward(Product product, const float *g, int64_t g_step, const float *w,
-                     int64_t w_step, float *out, int64_t out_step, int64_t rows, int64_t n,
-                     int64_t k, float kept)
+                            int64_t w_step, float *out, int64_t out_step, int64_t rows, int64_t n,
+                            int64_t k, float kept)
 {
     int m_ = (int)k, n_ = (int)rows, k_ = (int)n;
     int a = (int)w_step, b = (int)g_step, c = (int)out_step;
@@ -32,8 +33,9 @@ static inline void backward(Product product, const float *g, int64_t g_step, con
 }
 
 /* out [n, k] += gᵀ · x, g [rows, n], x [rows, k]. */
-static inline void collect(Product product, const float *g, int64_t g_step, const float *x, int64_t x_step,
-                    float *out, int64_t out_step, int64_t rows, int64_t n, int64_t k)
+static inline void collect(Product product, const float *g, int64_t g_step, const float *x,
+                           int64_t x_step, float *out, int64_t out_step, int64_t rows, int64_t n,
+                           int64_t k)
 {
     int m_ = (int)k, n_ = (int)n, k_ = (int)rows;
     int a = (int)x_step, b = (int)g_step, c = (int)out_step;
@@ -42,8 +44,8 @@ static inline void collect(Product product, const float *g, int64_t g_step, cons
 }
 
 /* bias [width] into each row of out; `base` [rows, width], if given, is added. */
-static inline void lay_out(const float *bias, const float *base, float *out, int64_t step, int64_t rows,
-                    int64_t width)
+static inline void lay_out(const float *bias, const float *base, float *out, int64_t step,
+                           int64_t rows, int64_t width)
 {
     for (int64_t row = 0; row < rows; row++, out += step) {
         for (int64_t i = 0; i < width; i++)
@@ -52,15 +54,16 @@ static inline void lay_out(const float *bias, const float *base, float *out, int
 }
 
 /* total [width] += the sum of the rows of g, unless there is no total. */
-static inline void add_rows(const float *g, int64_t step, float *total, int64_t rows, int64_t width)
+static inline void add_rows(const float *g, int64_t step, float *total, int64_t rows,
+                            int64_t width)
 {
     for (int64_t row = 0; total && row < rows; row++, g += step)
         for (int64_t i = 0; i < width; i++) total[i] += g[i];
 }
 
 /* One matrix with its bias: out = x · wᵀ + bias. */
-static inline void linear(Product product, const float *x, const float *w, const float *bias, float *out,
-                   int64_t out_step, int64_t rows, int64_t n, int64_t k)
+static inline void linear(Product product, const float *x, const float *w, const float *bias,
+                          float *out, int64_t out_step, int64_t rows, int64_t n, int64_t k)
 {
     if (bias) lay_out(bias, NULL, out, out_step, rows, n);
     forward(product, x, k, w, k, out, out_step, rows, n, k, bias ? 1.0f : 0.0f);
@@ -68,8 +71,8 @@ static inline void linear(Product product, const float *x, const float *w, const
 
 /* The way back through it: by_w, by_bias and by_x get their shares added, by_x to `kept` times it. */
 static inline void linear_back(Product product, const float *g, int64_t g_step, const float *x,
-                        const float *w, float *by_w, float *by_bias, float *by_x, int64_t rows,
-                        int64_t n, int64_t k, float kept)
+                               const float *w, float *by_w, float *by_bias, float *by_x,
+                               int64_t rows, int64_t n, int64_t k, float kept)
 {
     collect(product, g, g_step, x, k, by_w, k, rows, n, k);
     add_rows(g, g_step, by_bias, rows, n);
@@ -88,10 +91,10 @@ static inline float inverse_spread(const float *x, int64_t width, float epsilon,
     return 1.0f / sqrtf(squares / (float)width + epsilon);
 }
 
-/* The normed rows, in `out` or, without a norm, where they are. `inverse` [2 · rows] gets what the way
-   back needs: 1 / length or 1 / spread of each row, then the rows' means. */
+/* The normed rows, in `out` or, without a norm, where they are. `inverse` [2 · rows] gets what the
+   way back needs: 1 / length or 1 / spread of each row, then the rows' means. */
 static inline const float *normed(const Norm *norm, const float *x, float *out, float *inverse,
-                           int64_t rows, int64_t width)
+                                  int64_t rows, int64_t width)
 {
     if (norm->kind == NO_NORM) return x;
     if (norm->kind == RMS_NORM) {
@@ -113,8 +116,8 @@ static inline const float *normed(const Norm *norm, const float *x, float *out, 
 
 /* by_x = gradient (of the residual link) + the way back through the norm of `by_normed`. */
 static inline void normed_back(const Norm *norm, const float *by_normed, const float *x,
-                        const float *inverse, const float *gradient, float *by_x, int64_t rows,
-                        int64_t width)
+                               const float *inverse, const float *gradient, float *by_x,
+                               int64_t rows, int64_t width)
 {
     if (norm->kind == RMS_NORM)
         rms_norm_back(by_normed, x, norm->weight, inverse, by_x, norm->by_weight, rows, width);

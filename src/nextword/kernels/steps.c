@@ -1,10 +1,11 @@
 /* The parts of a training step that are neither matrix products nor attention, each in one pass.
 
    torch works a norm, a rotation or a gate out as a chain of small operations, and every link reads
-   and writes the whole tensor. Here a row is read once, while it lies in the processor's first cache.
-   native.py compiles this file once for float32 and once, with BFLOAT16 defined, for bfloat16;
-   fused.py calls it, and so do the halves of a block. Everything is computed in float. Rows are worked through in their order and by
-   one thread, so the same numbers give the same results. */
+   and writes the whole tensor. Here a row is read once, while it lies in the processor's first
+   cache. native.py compiles this file once for float32 and once, with BFLOAT16 defined, for
+   bfloat16; fused.py calls it, and so do the halves of a block. Everything is computed in float.
+   Rows are worked through in their order and by one thread, so the same numbers give the same
+   results. */
 
 #include "steps.h"
 
@@ -52,7 +53,8 @@ void rms_norm(const real *x, const float *weight, real *y, float *inverse, int64
     }
 }
 
-/* With n = x · inverse: by_x = inverse · (g · weight − n · mean(g · weight · n)); by_weight += g · n. */
+/* With n = x · inverse: by_x = inverse · (g · weight − n · mean(g · weight · n));
+   by_weight += g · n. */
 void rms_norm_back(const real *gradient, const real *x, const float *weight, const float *inverse,
                    real *by_x, float *by_weight, int64_t rows, int64_t width)
 {

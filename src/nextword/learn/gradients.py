@@ -20,10 +20,8 @@ from nextword.model.decoder import Decoder
 
 LEAST_WORK = 4e9  # multiplications and additions of a thread's rows; less would not pay
 LEAST_WORK_WHOLE = 1e9  # the same where all blocks are gone through in one call
-EVEN = (
-    0.8  # of the threads' time at least has to be used: three rows on two threads waste a quarter
-)
-MOST_GRADIENTS = 2**26  # numbers of all shares, each of which has gradients of its own
+EVEN = 0.8  # of the threads' time at least is used; three rows on two threads waste a quarter
+MOST_GRADIENTS = 2**25  # numbers of all shares, each of which has gradients of its own
 
 Rows = tuple[Tensor, Tensor, Tensor | None]  # tokens, targets, documents; see `loss_of`
 

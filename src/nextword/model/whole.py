@@ -29,6 +29,8 @@ def exists(config: ModelConfig, dtype: torch.dtype) -> bool:
 
 def reaches(config: ModelConfig, weights: Iterable[Tensor], dtype: torch.dtype) -> bool:
     """Whether it is to be taken now: where there is one, and a thread of its own is learning."""
+    if torch.compiler.is_compiling():  # asked first: what follows cannot be compiled
+        return False
     return exists(config, dtype) and blocks.reach(weights)
 
 

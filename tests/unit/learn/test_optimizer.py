@@ -10,6 +10,7 @@ import torch
 from nextword.config import TrainingConfig
 from nextword.errors import CheckpointError
 from nextword.learn.optimizer import Optimizer
+from nextword.learn.workers import Workers
 from nextword.model.decoder import Decoder
 from nextword.presets import preset
 
@@ -201,3 +202,26 @@ def test_what_another_optimizer_remembers_is_refused() -> None:
     one_step(decoder, optimizer)
     with pytest.raises(CheckpointError, match="go on with the optimizer that it was begun with"):
         make("adamw")[1].load(optimizer.tensors())
+
+
+@pytest.mark.parametrize("count", [3, 64])
+@pytest.mark.parametrize("kind", ["muon", "adamw"])
+def test_many_workers_do_what_one_does(kind: str, count: int) -> None:
+    (decoder, alone), (twin, _) = make(kind), make(kind)
+    training = TrainingConfig(steps=10, optimizer=kind, learning_rate=3e-3, weight_decay=0.1)  # type: ignore[arg-type]
+    together = Optimizer(twin, training, Workers(count))
+    for _ in range(3):
+        lengths = []
+        for each, optimizer in ((decoder, alone), (twin, together)):
+            optimizer.forget_gradients()
+            each(IDS).square().mean().backward()
+            lengths.append(optimizer.clip(0.01))
+            optimizer.step(0.5)
+        assert lengths[1] == pytest.approx(lengths[0], rel=1e-5)
+    for name, tensor in weights(decoder).items():
+        torch.testing.assert_close(weights(twin)[name], tensor, atol=1e-6, rtol=1e-5)
+    remembered = alone.tensors()
+    assert remembered.keys() == together.tensors().keys()
+    together.load({name: tensor + 1 for name, tensor in remembered.items()})
+    for name, tensor in together.tensors().items():
+        torch.testing.assert_close(tensor, remembered[name] + 1)
