@@ -40,6 +40,7 @@ AXES = {  # what grows → its axis, the base of its logarithm
 }
 FEW_TOKENS = "the optimizer's work, Muon's most of all, is the same for a step of few tokens"
 REASONS: dict[tuple[str, str, int], str] = {  # (grows, line, value) → why it is below half
+    ("parameters", "defaults", 123552768): FEW_TOKENS,  # 4 × 256, for the others 16 × 256
     ("batch", "1 M", 1): FEW_TOKENS,
     ("batch", "1 M", 2): FEW_TOKENS,
     ("batch", "10 M", 1): FEW_TOKENS,

@@ -66,6 +66,7 @@ def test_an_uncompiled_step_is_the_plain_function() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")  # of torch, in itself
 @pytest.mark.skipif(not has_compiler(), reason="torch.compile needs a C++ compiler")
 @pytest.mark.parametrize("name", ["gpt2", "qwen3"])
 def test_compiled_and_plain_steps_agree(name: str) -> None:
@@ -86,4 +87,5 @@ def test_compiled_and_plain_steps_agree(name: str) -> None:
         assert all(gradient is not None for gradient in gradients)
         results.append([loss.detach(), *gradients])
     for plain, compiled in zip(*results, strict=True):
-        torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-5)
+        least = 1e-4 * float(plain.detach().abs().max())  # sums over many tokens, rounded apart
+        torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=least)
