@@ -87,5 +87,6 @@ def test_compiled_and_plain_steps_agree(name: str) -> None:
         assert all(gradient is not None for gradient in gradients)
         results.append([loss.detach(), *gradients])
     for plain, compiled in zip(*results, strict=True):
-        least = 1e-4 * float(plain.detach().abs().max())  # sums over many tokens, rounded apart
+        # Sums over many tokens are rounded apart, those that are 0 (a key's bias) as well.
+        least = 2e-5 + 1e-4 * float(plain.detach().abs().max())
         torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=least)
