@@ -17,6 +17,7 @@ import torch
 from common import DATA, save, table, train_whole
 from nextword.config import ModelConfig
 from nextword.learn.gradients import flops_per_token
+from nextword.learn.precision import peak_of
 from nextword.machine import matrix_peak
 from nextword.presets import preset
 from quality import folder_loss
@@ -57,7 +58,7 @@ def speed(config: ModelConfig, batch: int, *, device: str, compiled: bool) -> di
     step = Step(config, batch=batch, device=device, compiled=compiled)
     tokens = step.tokens / step.seconds(at_least=5.0 if step.device.type == "cuda" else 0.2)
     flops = flops_per_token(step.decoder, config.context_length)
-    share = tokens * flops / matrix_peak(step.device, step.decoder.compute_dtype)
+    share = tokens * flops / peak_of(step.decoder)
     return {
         "what": f"GPT-2's sizes, {'compiled' if compiled else 'eager'}",
         "parameters": step.decoder.n_parameters,

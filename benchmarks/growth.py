@@ -22,7 +22,7 @@ from nextword.files import write_whole
 from nextword.learn.allocator import kept_memory, settled_objects
 from nextword.learn.gradients import flops_per_token
 from nextword.learn.picture import HEIGHT, WIDTH, Series, curves_svg
-from nextword.machine import matrix_peak
+from nextword.learn.precision import peak_of
 from nextword.presets import preset
 from steps import Step, gpt2_124m
 
@@ -83,7 +83,7 @@ def measure(point: Point, *, seconds: float) -> dict[str, Any]:
     step = Step(point.config, batch=point.batch)
     decoder, context = step.decoder, point.config.context_length
     speed = step.tokens / step.seconds(at_least=seconds)
-    peak = matrix_peak(step.device, decoder.compute_dtype)
+    peak = peak_of(decoder)
     grown = {"parameters": decoder.n_parameters, "context": context, "batch": point.batch}
     return {
         "grows": point.grows,
@@ -91,7 +91,7 @@ def measure(point: Point, *, seconds: float) -> dict[str, Any]:
         "value": grown[point.grows],
         "parameters": decoder.n_parameters,
         "batch": f"{point.batch} × {context}",
-        "precision": str(decoder.compute_dtype).removeprefix("torch."),
+        "precision": decoder.precision,
         "tokens/s": speed,
         "share of peak": speed * flops_per_token(decoder, context) / peak,
     }

@@ -65,7 +65,7 @@ def main() -> None:
     given = options.parse_args()
     torch.set_num_threads(1)  # forks of a process with threads would hang
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    training.matrix_peak = lambda *_: 1e12  # type: ignore[attr-defined]
+    training.peak_of = lambda _: 1e12  # type: ignore[attr-defined, assignment]
     with tempfile.TemporaryDirectory() as folder:
         write_data(Path(folder))
         training.train(request(Path(folder), next(iter(CASES)), Path(folder) / "warm"))

@@ -20,7 +20,7 @@ WORDS = ["the", "a", "cat", "dog", "sees", "hears", "small", "old", "river", "ne
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do without what takes time and changes no result: flushing disks, measuring the machine."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    monkeypatch.setattr("nextword.learn.train.matrix_peak", lambda *_: 1e12)
+    monkeypatch.setattr("nextword.learn.train.peak_of", lambda _: 1e12)
 
 
 def sentence(number: int) -> str:

@@ -193,7 +193,7 @@ class ModelConfig:
                 above(self, name, 0)
 
 
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16", "int16"]
 Learn = Literal["everything", "replies"]
 Optimizer = Literal["muon", "adamw"]
 Compile = Literal["auto", "yes", "no"]
@@ -221,7 +221,7 @@ class TrainingConfig:
     dropout: float = 0.0  # share of activations and attention weights dropped
     learn: Learn = "everything"  # every next word, or those of replies only
     talks: float = 0.5  # of the rows of dialogues in which later ones see earlier ones, as in chat
-    precision: Precision = "auto"  # of matrix products; the weights are kept in float32
+    precision: Precision = "auto"  # of matrix products; weights stay float32 (docs/precision.md)
     compile: Compile = "auto"  # by torch.compile; auto: where it earns its own time
     device: str = "auto"  # cpu, cuda, mps, or the best of them
     threads: int = 0  # 0: as many as the machine has cores

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.skipif(
     find_compiler() is None or product() is None, reason="no C compiler, or no product in torch"
 )
 
+Learned = tuple[Tensor, dict[str, Tensor]]  # the logits, and the gradient of every weight
+
 TOKENS, BATCH = 71, 3  # more than one group of queries
 
 
@@ -43,10 +45,16 @@ def documents_of(tokens: int) -> Tensor:
 
 
 def learned(
-    config: ModelConfig, tokens: int, documents: Tensor | None
-) -> tuple[Tensor, dict[str, Tensor]]:
+    config: ModelConfig,
+    tokens: int,
+    documents: Tensor | None,
+    *,
+    dtype: torch.dtype = torch.float32,
+    int16: bool = False,
+) -> Learned:
     """The logits, and the gradient of every weight."""
     decoder = Decoder(config).train()
+    decoder.compute_dtype, decoder.int16 = dtype, int16
     draws = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in decoder.named_parameters():
@@ -54,7 +62,7 @@ def learned(
             parameter.normal_(offset, 0.2, generator=draws)
     text = ids(config, tokens)
     logits = decoder(text[:, :-1], documents=documents)
-    loss = F.cross_entropy(logits.flatten(0, 1), text[:, 1:].flatten())
+    loss = F.cross_entropy(logits.flatten(0, 1).float(), text[:, 1:].flatten())
     loss.backward()  # type: ignore[no-untyped-call]
     gradients = {n: torch.as_tensor(p.grad) for n, p in decoder.named_parameters()}
     return logits.detach(), gradients
@@ -108,6 +116,28 @@ def test_long_rows(name: str, apart: bool, monkeypatch: pytest.MonkeyPatch) -> N
 def test_few_or_many_rows_at_a_time(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "rows_together", lambda _: rows)
     compare(MORE["shared heads"], monkeypatch, tokens=5, apart=False)
+
+
+def off(found: Learned, wanted: Learned) -> tuple[float, float]:
+    """By how much of their size logits differ, and the gradient that differs most."""
+
+    def share(one: Tensor, other: Tensor) -> float:
+        return float((one - other).norm() / other.norm())
+
+    names = [name for name in wanted[1] if not name.endswith("key.bias")]  # that is only rounding
+    return share(found[0], wanted[0]), max(share(found[1][n], wanted[1][n]) for n in names)
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_whole_numbers_are_nearer_than_bfloat16(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, documents = MORE[name], documents_of(TOKENS)
+    wanted = learned(config, TOKENS, documents)
+    coarse = off(learned(config, TOKENS, documents, dtype=torch.bfloat16), wanted)
+    for rows in (10, 1000):
+        monkeypatch.setattr(blocks, "rows_together", lambda _, rows=rows: rows)
+        fine = off(learned(config, TOKENS, documents, int16=True), wanted)
+        assert all(0 < one < 0.5 * other for one, other in zip(fine, coarse, strict=True))
+    assert coarse[0] < 0.05
 
 
 KNOWN = [name for name in GRID if whole.knows(config_of(name))]

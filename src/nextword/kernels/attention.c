@@ -24,10 +24,10 @@ static int64_t first_seen(const Head *head, int64_t query)
    where a query may not look. Each row has query + count - from columns. */
 static void score(const Head *head, int64_t query, int64_t count, int64_t from, float *scores)
 {
-    int64_t keys = query + count - from;
-    forward(head->product, head->query + query * head->query_step, head->query_step,
-            head->key + from * head->key_step, head->key_step, scores, keys, count, keys,
-            head->width, 0.0f);
+    int64_t keys = query + count - from, width = head->width;
+    Factor asked = rows_of(head->query + query * head->query_step, head->query_step, count, width);
+    Factor with = rows_of(head->key + from * head->key_step, head->key_step, keys, width);
+    multiply(head->product, asked, with, scores, keys, 0);
     for (int64_t q = query; q < query + count; q++, scores += keys) {
         int64_t first = first_seen(head, q) - from, last = q - from;
         const int64_t *of = head->documents ? head->documents + from : NULL;
@@ -63,8 +63,10 @@ static void attend(const Head *head, float *context, int64_t step, float *log_su
             for (int64_t j = 0; j < keys; j++) s[j] *= share;
             log_sum[query + row] = most + logf(sum);
         }
-        backward(head->product, scores, keys, head->value + from * head->value_step,
-                 head->value_step, context + query * step, step, count, keys, head->width, 0.0f);
+        Factor values = columns_of(head->value + from * head->value_step, head->value_step, keys,
+                                   head->width);
+        multiply(head->product, rows_of(scores, keys, count, keys), values, context + query * step,
+                 step, 0);
     }
 }
 
@@ -81,8 +83,8 @@ static void attend_back(const Head *head, const float *by_context, const float *
         int64_t from = first_seen(head, query), keys = query + count - from;
         const float *by_block = by_context + query * step;
         score(head, query, count, from, weights);
-        forward(product, by_block, step, head->value + from * head->value_step, head->value_step,
-                by_weights, keys, count, keys, width, 0.0f);
+        Factor value = rows_of(head->value + from * head->value_step, head->value_step, keys, width);
+        multiply(product, rows_of(by_block, step, count, width), value, by_weights, keys, 0);
         for (int64_t row = 0; row < count; row++) {
             float *w = weights + row * keys, *by = by_weights + row * keys, along = 0.0f;
             const float *g = by_block + row * step, *c = context + (query + row) * step;
@@ -95,12 +97,15 @@ static void attend_back(const Head *head, const float *by_context, const float *
                 by[j] = head->scale * w[j] * (by[j] - along);
             }
         }
-        collect(product, weights, keys, by_block, step, by_value + from * by_value_step,
-                by_value_step, count, keys, width);
-        collect(product, by_weights, keys, head->query + query * head->query_step,
-                head->query_step, by_key + from * by_key_step, by_key_step, count, keys, width);
-        backward(product, by_weights, keys, head->key + from * head->key_step, head->key_step,
-                 by_query + query * by_query_step, by_query_step, count, keys, width, 0.0f);
+        multiply(product, columns_of(weights, keys, count, keys),
+                 columns_of(by_block, step, count, width), by_value + from * by_value_step,
+                 by_value_step, 1);
+        multiply(product, columns_of(by_weights, keys, count, keys),
+                 columns_of(head->query + query * head->query_step, head->query_step, count, width),
+                 by_key + from * by_key_step, by_key_step, 1);
+        multiply(product, rows_of(by_weights, keys, count, keys),
+                 columns_of(head->key + from * head->key_step, head->key_step, keys, width),
+                 by_query + query * by_query_step, by_query_step, 0);
     }
 }
 
@@ -108,14 +113,17 @@ static void attend_back(const Head *head, const float *by_context, const float *
 typedef struct {
     float *normed, *inverse, *query, *key, *value, *turned_inverse, *scores; /* both ways */
     float *by_context, *by_query, *by_key, *by_value, *by_joined, *by_normed, *by_scores; /* back */
+    float *left, *right, *matrix[4]; /* rooms of factors' short forms; null where there are none */
 } Parts;
 
 static int64_t cut(const Attention *a, Parts *parts) /* returns how many floats it takes */
 {
     int64_t rows = a->group * a->tokens, queries = a->heads * a->head_width;
     int64_t keys = a->shared * a->head_width, scores = QUERIES * a->tokens, total = 0;
-#define TAKE(part, count) (parts->part = a->scratch ? a->scratch + total : NULL, total += (count))
-    TAKE(normed, rows * a->width);
+    int64_t width = a->width;
+#define TAKE(part, count) \
+    (parts->part = a->scratch ? a->scratch + total : NULL, total += in_lines(count))
+    TAKE(normed, rows * width);
     TAKE(inverse, 2 * rows);
     TAKE(query, rows * queries);
     TAKE(key, rows * keys);
@@ -127,8 +135,17 @@ static int64_t cut(const Attention *a, Parts *parts) /* returns how many floats 
     TAKE(by_key, rows * keys);
     TAKE(by_value, rows * keys);
     TAKE(by_joined, rows * (queries + 2 * keys));
-    TAKE(by_normed, rows * a->width);
+    TAKE(by_normed, rows * width);
     TAKE(by_scores, scores);
+    int64_t wide = queries > width ? queries : width, times = a->int16 ? 1 : 0;
+    TAKE(left, times * room_for(rows, wide));
+    TAKE(right, times * room_for(rows, wide));
+    TAKE(matrix[0], times * room_for(queries, width));
+    TAKE(matrix[1], times * room_for(keys, width));
+    TAKE(matrix[2], times * room_for(keys, width));
+    TAKE(matrix[3], times * room_for(queries, width));
+    if (!a->int16) parts->left = parts->right = NULL;
+    for (int i = 0; i < 4 && !a->int16; i++) parts->matrix[i] = NULL;
 #undef TAKE
     return total;
 }
@@ -176,98 +193,145 @@ static void turn(const Attention *a, const Parts *p, const float *joined, int64_
                a->places, a->heads, a->shared, a->head_width, a->epsilon);
 }
 
+typedef struct {
+    int64_t width, head, queries, keys, joined; /* of a row: M, D, H·D, K·D, (H + 2K)·D */
+} Widths;
+
+static Widths widths_of(const Attention *a)
+{
+    Widths w = {.width = a->width, .head = a->head_width};
+    w.queries = a->heads * w.head, w.keys = a->shared * w.head;
+    w.joined = w.queries + 2 * w.keys;
+    return w;
+}
+
+/* Sequences that go through together. */
+typedef struct {
+    int64_t first, count, row, rows; /* the first one and how many; the same in rows */
+} Group;
+
+static Group group_from(const Attention *a, int64_t first)
+{
+    int64_t count = a->batch - first < a->group ? a->batch - first : a->group;
+    return (Group){first, count, first * a->tokens, count * a->tokens};
+}
+
+static void heads_of_group(const Attention *a, const Parts *p, Group g, float *context)
+{
+    for (int64_t number = 0; number < g.count; number++) {
+        for (int64_t h = 0; h < a->heads; h++) {
+            Head of = head_of(a, p, g.first, number, h);
+            int64_t step = a->heads * a->head_width;
+            attend(&of, context + number * a->tokens * step + h * a->head_width, step,
+                   a->log_sum + ((g.first + number) * a->heads + h) * a->tokens, p->scores);
+        }
+    }
+}
+
 void attention(const Attention *a)
 {
     Parts p;
     cut(a, &p);
-    int64_t width = a->width, head = a->head_width, queries = a->heads * head;
-    int64_t keys = a->shared * head, joined_width = queries + 2 * keys;
+    Widths w = widths_of(a);
+    Product product = a->product;
+    Factor query = right(rows_of(a->query, w.width, w.queries, w.width), p.matrix[0]);
+    Factor key = right(rows_of(a->key, w.width, w.keys, w.width), p.matrix[1]);
+    Factor value = right(rows_of(a->value, w.width, w.keys, w.width), p.matrix[2]);
+    Factor output = rows_of(a->output, w.queries, w.width, w.queries);
+    if (a->output) output = right(output, p.matrix[3]);
     for (int64_t first = 0; first < a->batch; first += a->group) {
-        int64_t count = a->batch - first < a->group ? a->batch - first : a->group;
-        int64_t row = first * a->tokens, rows = count * a->tokens;
-        const float *x = a->x + row * width;
-        float *joined = a->joined + row * joined_width, *context = a->context + row * queries;
-        float *y = a->y + row * width;
-        const float *n = normed(&a->norm, x, p.normed, p.inverse, rows, width);
-        linear(a->product, n, a->query, a->query_bias, joined, joined_width, rows, queries, width);
-        linear(a->product, n, a->key, a->key_bias, joined + queries, joined_width, rows, keys,
-               width);
-        linear(a->product, n, a->value, a->value_bias, joined + queries + keys, joined_width, rows,
-               keys, width);
-        turn(a, &p, joined, row, rows);
-        for (int64_t number = 0; number < count; number++) {
-            for (int64_t h = 0; h < a->heads; h++) {
-                Head of = head_of(a, &p, first, number, h);
-                attend(&of, context + number * a->tokens * queries + h * head, queries,
-                       a->log_sum + ((first + number) * a->heads + h) * a->tokens, p.scores);
-            }
-        }
+        Group g = group_from(a, first);
+        const float *x = a->x + g.row * w.width;
+        float *joined = a->joined + g.row * w.joined, *context = a->context + g.row * w.queries;
+        float *y = a->y + g.row * w.width;
+        const float *n = normed(&a->norm, x, p.normed, p.inverse, g.rows, w.width);
+        Factor rows = left(rows_of(n, w.width, g.rows, w.width), p.left);
+        linear(product, rows, query, a->query_bias, joined, w.joined);
+        linear(product, rows, key, a->key_bias, joined + w.queries, w.joined);
+        linear(product, rows, value, a->value_bias, joined + w.queries + w.keys, w.joined);
+        turn(a, &p, joined, g.row, g.rows);
+        heads_of_group(a, &p, g, context);
+        lay_out(a->output_bias, x, y, w.width, g.rows, w.width);
         if (a->output) {
-            lay_out(a->output_bias, x, y, width, rows, width);
-            forward(a->product, context, queries, a->output, queries, y, width, rows, width,
-                    queries, 1.0f);
+            rows = left(rows_of(context, w.queries, g.rows, w.queries), p.left);
+            multiply(product, rows, output, y, w.width, 1);
         } else {
-            lay_out(NULL, x, y, width, rows, width);
-            for (int64_t i = 0; i < rows * width; i++) y[i] += context[i];
+            for (int64_t i = 0; i < g.rows * w.width; i++) y[i] += context[i];
         }
     }
+}
+
+/* From the gradient of a group's context to that of its queries, keys and values, all joined. */
+static void heads_back(const Attention *a, const Parts *p, Group g, const float *by_context)
+{
+    Widths w = widths_of(a);
+    float *by_query = p->by_joined, *by_key = by_query + w.queries, *by_value = by_key + w.keys;
+    int64_t query_step = w.joined, key_step = w.joined;
+    if (is_turned(a)) {
+        by_query = p->by_query, by_key = p->by_key, by_value = p->by_value;
+        query_step = w.queries, key_step = w.keys;
+        memset(by_key, 0, (size_t)(g.rows * w.keys) * sizeof *by_key);
+        memset(by_value, 0, (size_t)(g.rows * w.keys) * sizeof *by_value);
+    } else {
+        memset(p->by_joined, 0, (size_t)(g.rows * w.joined) * sizeof *p->by_joined);
+    }
+    for (int64_t number = 0; number < g.count; number++) {
+        for (int64_t h = 0; h < a->heads; h++) {
+            Head of = head_of(a, p, g.first, number, h);
+            int64_t at = number * a->tokens, key = h / (a->heads / a->shared) * w.head;
+            int64_t query = h * w.head;
+            const float *context = a->context + (g.row + at) * w.queries + query;
+            attend_back(&of, by_context + at * w.queries + query, context, w.queries,
+                        a->log_sum + ((g.first + number) * a->heads + h) * a->tokens,
+                        by_query + at * query_step + query, query_step,
+                        by_key + at * key_step + key, key_step, by_value + at * key_step + key,
+                        key_step, p->scores, p->by_scores);
+        }
+    }
+    if (!is_turned(a)) return;
+    int64_t place = a->cos ? g.row % a->places * (w.head / 2) : 0;
+    deal_heads_back(p->by_query, p->by_key, p->by_value, a->joined + g.row * w.joined,
+                    a->query_norm, a->key_norm, a->cos ? a->cos + place : NULL,
+                    a->cos ? a->sin + place : NULL, p->turned_inverse, p->by_joined,
+                    a->by_query_norm, a->by_key_norm, g.rows, a->places, a->heads, a->shared,
+                    w.head);
 }
 
 void attention_back(const Attention *a)
 {
     Parts p;
     cut(a, &p);
-    int64_t width = a->width, head = a->head_width, queries = a->heads * head;
-    int64_t keys = a->shared * head, joined_width = queries + 2 * keys;
+    Widths w = widths_of(a);
+    Product product = a->product;
+    Factor query = right(columns_of(a->query, w.width, w.queries, w.width), p.matrix[0]);
+    Factor key = right(columns_of(a->key, w.width, w.keys, w.width), p.matrix[1]);
+    Factor value = right(columns_of(a->value, w.width, w.keys, w.width), p.matrix[2]);
+    Factor output = columns_of(a->output, w.queries, w.width, w.queries);
+    if (a->output) output = right(output, p.matrix[3]);
     for (int64_t first = 0; first < a->batch; first += a->group) {
-        int64_t count = a->batch - first < a->group ? a->batch - first : a->group;
-        int64_t row = first * a->tokens, rows = count * a->tokens;
-        const float *x = a->x + row * width, *gradient = a->gradient + row * width;
-        const float *joined = a->joined + row * joined_width;
-        const float *context = a->context + row * queries, *by_context = gradient;
+        Group g = group_from(a, first);
+        const float *x = a->x + g.row * w.width, *gradient = a->gradient + g.row * w.width;
+        const float *by_context = gradient;
+        int later = first ? BY_MATRIX : 0;
         if (a->output) {
-            linear_back(a->product, gradient, width, context, a->output, a->by_output,
-                        a->by_output_bias, p.by_context, rows, width, queries, 0.0f);
+            const float *context = a->context + g.row * w.queries;
+            linear_back(product, gradient, w.width, g.rows, w.width,
+                        right(columns_of(context, w.queries, g.rows, w.queries), p.right), output,
+                        a->by_output, a->by_output_bias, p.by_context, later, p.left);
             by_context = p.by_context;
         }
-        turn(a, &p, joined, row, rows);
-        float *by_query = p.by_joined, *by_key = by_query + queries, *by_value = by_key + keys;
-        int64_t query_step = joined_width, key_step = joined_width;
-        if (is_turned(a)) {
-            by_query = p.by_query, by_key = p.by_key, by_value = p.by_value;
-            query_step = queries, key_step = keys;
-            memset(by_key, 0, (size_t)(rows * keys) * sizeof *by_key);
-            memset(by_value, 0, (size_t)(rows * keys) * sizeof *by_value);
-        } else {
-            memset(p.by_joined, 0, (size_t)(rows * joined_width) * sizeof *p.by_joined);
-        }
-        for (int64_t number = 0; number < count; number++) {
-            for (int64_t h = 0; h < a->heads; h++) {
-                Head of = head_of(a, &p, first, number, h);
-                int64_t at = number * a->tokens, key = h / (a->heads / a->shared) * head;
-                attend_back(&of, by_context + at * queries + h * head,
-                            context + at * queries + h * head, queries,
-                            a->log_sum + ((first + number) * a->heads + h) * a->tokens,
-                            by_query + at * query_step + h * head, query_step,
-                            by_key + at * key_step + key, key_step,
-                            by_value + at * key_step + key, key_step, p.scores, p.by_scores);
-            }
-        }
-        if (is_turned(a)) {
-            int64_t place = a->cos ? row % a->places * (head / 2) : 0;
-            deal_heads_back(p.by_query, p.by_key, p.by_value, joined, a->query_norm, a->key_norm,
-                            a->cos ? a->cos + place : NULL, a->cos ? a->sin + place : NULL,
-                            p.turned_inverse, p.by_joined, a->by_query_norm, a->by_key_norm, rows,
-                            a->places, a->heads, a->shared, head);
-        }
-        const float *n = normed(&a->norm, x, p.normed, p.inverse, rows, width);
-        linear_back(a->product, p.by_joined, joined_width, n, a->query, a->by_query,
-                    a->by_query_bias, p.by_normed, rows, queries, width, 0.0f);
-        linear_back(a->product, p.by_joined + queries, joined_width, n, a->key, a->by_key,
-                    a->by_key_bias, p.by_normed, rows, keys, width, 1.0f);
-        linear_back(a->product, p.by_joined + queries + keys, joined_width, n, a->value,
-                    a->by_value, a->by_value_bias, p.by_normed, rows, keys, width, 1.0f);
-        normed_back(&a->norm, p.by_normed, x, p.inverse, gradient, a->by_x + row * width, rows,
-                    width);
+        turn(a, &p, a->joined + g.row * w.joined, g.row, g.rows);
+        heads_back(a, &p, g, by_context);
+        const float *n = normed(&a->norm, x, p.normed, p.inverse, g.rows, w.width);
+        Factor columns = right(columns_of(n, w.width, g.rows, w.width), p.right);
+        const float *by_key = p.by_joined + w.queries;
+        linear_back(product, p.by_joined, w.joined, g.rows, w.queries, columns, query, a->by_query,
+                    a->by_query_bias, p.by_normed, later, p.left);
+        linear_back(product, by_key, w.joined, g.rows, w.keys, columns, key, a->by_key,
+                    a->by_key_bias, p.by_normed, later | BY_ROWS, p.left);
+        linear_back(product, by_key + w.keys, w.joined, g.rows, w.keys, columns, value,
+                    a->by_value, a->by_value_bias, p.by_normed, later | BY_ROWS, p.left);
+        normed_back(&a->norm, p.by_normed, x, p.inverse, gradient, a->by_x + g.row * w.width,
+                    g.rows, w.width);
     }
 }

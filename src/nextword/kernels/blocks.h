@@ -36,6 +36,7 @@ typedef struct {
     float *by_query_norm, *by_key_norm;
     float *scratch;
     int64_t batch, tokens, places, width, heads, shared, head_width, window, group;
+    int64_t int16; /* whether its matrices are multiplied in short form: int16.h */
     float scale, epsilon;
     Norm norm;
 } Attention;
@@ -50,7 +51,7 @@ typedef struct {
     const float *gradient; /* of y */
     float *by_x, *by_gate, *by_up, *by_down, *by_gate_bias, *by_up_bias, *by_down_bias;
     float *scratch;
-    int64_t rows, width, inner, group, activation;
+    int64_t rows, width, inner, group, activation, int16;
     Norm norm;
 } FeedForward;
 

@@ -7,7 +7,7 @@ A gradient of the gradient is refused: torch says so.
 """
 
 import ctypes
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,6 +47,7 @@ class BlockSizes:
         activation: one of `ACTIVATIONS`; None: no feed-forward.
         inner: F, the feed-forward's width; 0 where there is none.
         gated: whether it has a gate.
+        int16: whether the matrices are multiplied as whole numbers of 16 bits (int16.c).
     """
 
     norm: NormKind
@@ -59,6 +60,7 @@ class BlockSizes:
     activation: str | None
     inner: int
     gated: bool
+    int16: bool = False
 
 
 def exist() -> bool:
@@ -150,7 +152,7 @@ class _Attention(ctypes.Structure):
         *((f"by_{name}", POINTER) for name in ATTENTION),
         ("scratch", POINTER),
         *((name, WHOLE) for name in ("batch", "tokens", "places", "width", "heads", "shared")),
-        *((name, WHOLE) for name in ("head_width", "window", "group")),
+        *((name, WHOLE) for name in ("head_width", "window", "group", "int16")),
         *((name, REAL) for name in ("scale", "epsilon")),
         ("norm", _Norm),
     ]
@@ -165,7 +167,7 @@ class _FeedForward(ctypes.Structure):
         *((name, POINTER) for name in ("gradient", "by_x")),
         *((f"by_{name}", POINTER) for name in FEED_FORWARD),
         ("scratch", POINTER),
-        *((name, WHOLE) for name in ("rows", "width", "inner", "group", "activation")),
+        *((name, WHOLE) for name in ("rows", "width", "inner", "group", "activation", "int16")),
         ("norm", _Norm),
     ]
 
@@ -201,7 +203,7 @@ class _Calls:
             if sizes.activation is not None:
                 feed_forward.activation = ACTIVATIONS[sizes.activation]
         for call in (*self._attentions, *self._feed_forwards):
-            call.product = product()
+            call.product, call.int16 = product(), sizes.int16
             call.norm.kind, call.norm.epsilon = NORMS[sizes.norm], sizes.epsilon
         self.point(given)
 
@@ -236,12 +238,18 @@ class _Calls:
 
     def backward(
         self, gradient: Tensor, by_x: Tensor, weights: Sequence[Tensor | None]
-    ) -> Iterator[Tensor | None]:
+    ) -> list[Tensor | None]:
         """Go back, from the gradient of y; returns the gradients of the weights, in their order."""
-        lengths = [0 if weight is None else weight.numel() for weight in weights]
-        total = gradient.new_zeros(sum(lengths))
-        take = _Taker(total)
-        self._point([take(n) if n else None for n in lengths], prefix="by_")
+        given = [weight for weight in weights if weight is not None]
+        lengths = [weight.numel() for weight in given]
+        flat = torch.split(gradient.new_empty(sum(lengths)), lengths)
+        parts = [part.view_as(weight) for weight, part in zip(given, flat, strict=True)]
+        for part in parts:  # a matrix's gradient is set by the first rows that come through
+            if part.dim() == 1 or not gradient.numel():
+                part.zero_()
+        left = iter(parts)
+        found = [None if weight is None else next(left) for weight in weights]
+        self._point([_place(part) for part in found], prefix="by_")
         between = [torch.empty_like(by_x) for _ in range(2)]  # taken in turn
         following, number = gradient.data_ptr(), 0
         for attention, feed_forward in zip(
@@ -254,8 +262,7 @@ class _Calls:
                 number += 1
         self._attentions[0].by_x = by_x.data_ptr()
         self._call("blocks_back", gradient)
-        parts = iter(torch.split(total, [n for n in lengths if n]))
-        return (None if each is None else next(parts).view_as(each) for each in weights)
+        return found
 
     def _point(self, places: Sequence[int | None], *, prefix: str) -> None:
         """Tell the structs where their weights lie, or the weights' gradients."""

@@ -34,54 +34,95 @@ static void activate_back(int64_t kind, const float *gradient, const float *gate
     }
 }
 
+/* Where the parts of one group of rows lie. */
+typedef struct {
+    float *normed, *inverse, *hidden;        /* both ways */
+    float *by_normed, *by_hidden, *by_gated; /* back */
+    float *left, *right, *up, *gate, *down;  /* rooms of factors' short forms; null: there are none */
+} Parts;
+
+static int64_t cut(const FeedForward *f, Parts *parts) /* returns how many floats it takes */
+{
+    int64_t rows = f->group, width = f->width, inner = f->inner, total = 0;
+    int64_t wide = inner > width ? inner : width, times = f->int16 ? 1 : 0;
+#define TAKE(part, count) \
+    (parts->part = f->scratch ? f->scratch + total : NULL, total += in_lines(count))
+    TAKE(normed, rows * width);
+    TAKE(inverse, 2 * rows);
+    TAKE(hidden, rows * inner);
+    TAKE(by_normed, rows * width);
+    TAKE(by_hidden, rows * inner);
+    TAKE(by_gated, rows * inner);
+    TAKE(left, times * room_for(rows, wide));
+    TAKE(right, times * room_for(rows, wide));
+    TAKE(up, times * room_for(inner, width));
+    TAKE(gate, times * room_for(inner, width));
+    TAKE(down, times * room_for(inner, width));
+#undef TAKE
+    if (!f->int16) parts->left = parts->right = parts->up = parts->gate = parts->down = NULL;
+    return total;
+}
+
 int64_t feed_forward_scratch(const FeedForward *f)
 {
-    return f->group * (2 * f->width + 3 * f->inner + 2);
+    Parts parts;
+    return cut(f, &parts);
 }
 
 void feed_forward(const FeedForward *f)
 {
+    Parts p;
+    cut(f, &p);
     int64_t width = f->width, inner = f->inner;
-    float *scratch = f->scratch, *hidden = scratch + f->group * width;
-    float *inverse = hidden + f->group * inner;
+    Factor up = right(rows_of(f->up, width, inner, width), p.up), gate = up;
+    if (f->gate) gate = right(rows_of(f->gate, width, inner, width), p.gate);
+    Factor down = right(rows_of(f->down, inner, width, inner), p.down);
     for (int64_t row = 0; row < f->rows; row += f->group) {
         int64_t rows = f->rows - row < f->group ? f->rows - row : f->group;
         const float *x = f->x + row * width;
         float *raised = f->raised + row * inner, *y = f->y + row * width;
         float *gated = f->gate ? f->gated + row * inner : NULL;
-        const float *n = normed(&f->norm, x, scratch, inverse, rows, width);
-        linear(f->product, n, f->up, f->up_bias, raised, inner, rows, inner, width);
-        if (f->gate)
-            linear(f->product, n, f->gate, f->gate_bias, gated, inner, rows, inner, width);
-        activate(f->activation, gated, raised, hidden, rows * inner);
+        const float *n = normed(&f->norm, x, p.normed, p.inverse, rows, width);
+        Factor each = left(rows_of(n, width, rows, width), p.left);
+        linear(f->product, each, up, f->up_bias, raised, inner);
+        if (f->gate) linear(f->product, each, gate, f->gate_bias, gated, inner);
+        activate(f->activation, gated, raised, p.hidden, rows * inner);
         lay_out(f->down_bias, x, y, width, rows, width);
-        forward(f->product, hidden, inner, f->down, inner, y, width, rows, width, inner, 1.0f);
+        each = left(rows_of(p.hidden, inner, rows, inner), p.left);
+        multiply(f->product, each, down, y, width, 1);
     }
 }
 
 void feed_forward_back(const FeedForward *f)
 {
+    Parts p;
+    cut(f, &p);
     int64_t width = f->width, inner = f->inner;
-    float *normed_rows = f->scratch, *by_normed = normed_rows + f->group * width;
-    float *hidden = by_normed + f->group * width, *by_hidden = hidden + f->group * inner;
-    float *by_gated = by_hidden + f->group * inner, *inverse = by_gated + f->group * inner;
+    Factor up = right(columns_of(f->up, width, inner, width), p.up), gate = up;
+    if (f->gate) gate = right(columns_of(f->gate, width, inner, width), p.gate);
+    Factor down = right(columns_of(f->down, inner, width, inner), p.down);
     for (int64_t row = 0; row < f->rows; row += f->group) {
         int64_t rows = f->rows - row < f->group ? f->rows - row : f->group;
         const float *x = f->x + row * width, *gradient = f->gradient + row * width;
         const float *raised = f->raised + row * inner;
         const float *gated = f->gate ? f->gated + row * inner : NULL;
-        backward(f->product, gradient, width, f->down, inner, by_hidden, inner, rows, width, inner,
-                 0.0f);
-        activate_back(f->activation, by_hidden, gated, raised, by_gated, by_hidden, hidden,
+        Factor each = left(rows_of(gradient, width, rows, width), p.left);
+        multiply(f->product, each, down, p.by_hidden, inner, 0);
+        activate_back(f->activation, p.by_hidden, gated, raised, p.by_gated, p.by_hidden, p.hidden,
                       rows * inner);
-        collect(f->product, gradient, width, hidden, inner, f->by_down, inner, rows, width, inner);
+        each = left(columns_of(gradient, width, rows, width), p.left);
+        Factor hidden = right(columns_of(p.hidden, inner, rows, inner), p.right);
+        multiply(f->product, each, hidden, f->by_down, inner, row > 0);
         add_rows(gradient, width, f->by_down_bias, rows, width);
-        const float *n = normed(&f->norm, x, normed_rows, inverse, rows, width);
-        linear_back(f->product, by_hidden, inner, n, f->up, f->by_up, f->by_up_bias, by_normed,
-                    rows, inner, width, 0.0f);
+        const float *n = normed(&f->norm, x, p.normed, p.inverse, rows, width);
+        Factor columns = right(columns_of(n, width, rows, width), p.right);
+        int later = row ? BY_MATRIX : 0;
+        linear_back(f->product, p.by_hidden, inner, rows, inner, columns, up, f->by_up,
+                    f->by_up_bias, p.by_normed, later, p.left);
         if (f->gate)
-            linear_back(f->product, by_gated, inner, n, f->gate, f->by_gate, f->by_gate_bias,
-                        by_normed, rows, inner, width, 1.0f);
-        normed_back(&f->norm, by_normed, x, inverse, gradient, f->by_x + row * width, rows, width);
+            linear_back(f->product, p.by_gated, inner, rows, inner, columns, gate, f->by_gate,
+                        f->by_gate_bias, p.by_normed, later | BY_ROWS, p.left);
+        normed_back(&f->norm, p.by_normed, x, p.inverse, gradient, f->by_x + row * width, rows,
+                    width);
     }
 }

@@ -43,12 +43,20 @@ BLOCKS: dict[str, list[Any]] = {  # of blocks.c: an array of structs for either 
     "blocks": [POINTER] * 2 + [WHOLE],
     "blocks_back": [POINTER] * 2 + [WHOLE],
 }
+INT16: dict[str, list[Any]] = {  # of int16.c
+    "int16_is_fast": [],
+    "short_room": [WHOLE] * 2,
+    "shorten_left": [POINTER] * 2,
+    "shorten_right": [POINTER] * 2,
+    "multiply_short": [POINTER] * 3 + [WHOLE, ctypes.c_int],
+}
+RETURN_WHOLE = ("blocks_scratch", "int16_is_fast", "short_room")  # the others return nothing
 SOURCES = {  # dtype → files, and what they are compiled with
-    torch.float32: (("steps.c", "attention.c", "feed_forward.c", "blocks.c"), ()),
+    torch.float32: (("steps.c", "attention.c", "feed_forward.c", "blocks.c", "int16.c"), ()),
     torch.bfloat16: (("steps.c",), ("-DBFLOAT16",)),
 }
 SIGNATURES: dict[torch.dtype, dict[str, list[Any]]] = {
-    torch.float32: STEPS | BLOCKS,
+    torch.float32: STEPS | BLOCKS | INT16,
     torch.bfloat16: STEPS,
 }
 
@@ -83,7 +91,7 @@ def _declared(library: ctypes.CDLL, signatures: dict[str, list[Any]]) -> ctypes.
     for name, arguments in signatures.items():
         function = getattr(library, name)
         function.argtypes = arguments
-        function.restype = WHOLE if name.endswith("_scratch") else None
+        function.restype = WHOLE if name in RETURN_WHOLE else None
     return library
 
 

@@ -4,43 +4,59 @@
 #define PRODUCTS_H
 
 #include "blocks.h"
+#include "int16.h"
 #include "steps.h"
 
 #include <math.h>
 #include <stddef.h>
 
-/* Below, a matrix is (where it lies, how far apart its rows are). All three products are of rows:
-   out [rows, n] = x [rows, k] · wᵀ, w [n, k]. */
-static inline void forward(Product product, const float *x, int64_t x_step, const float *w,
-                           int64_t w_step, float *out, int64_t out_step, int64_t rows, int64_t n,
-                           int64_t k, float kept)
+/* So many floats in whole lines of the cache: what lies across two is slow to load. */
+static inline int64_t in_lines(int64_t count) { return (count + 15) / 16 * 16; }
+
+/* A matrix [count, length] as a factor: its rows are the vectors that are summed over. */
+static inline Factor rows_of(const float *at, int64_t step, int64_t count, int64_t length)
 {
-    int m_ = (int)n, n_ = (int)rows, k_ = (int)k;
-    int a = (int)w_step, b = (int)x_step, c = (int)out_step;
-    float one = 1.0f;
-    product("T", "N", &m_, &n_, &k_, &one, w, &a, x, &b, &kept, out, &c);
+    return (Factor){.at = at, .step = step, .count = count, .length = length};
 }
 
-/* out [rows, k] = g [rows, n] · w [n, k], added to `kept` times what is there. */
-static inline void backward(Product product, const float *g, int64_t g_step, const float *w,
-                            int64_t w_step, float *out, int64_t out_step, int64_t rows, int64_t n,
-                            int64_t k, float kept)
+/* A matrix [length, count] as a factor: its columns are. */
+static inline Factor columns_of(const float *at, int64_t step, int64_t length, int64_t count)
 {
-    int m_ = (int)k, n_ = (int)rows, k_ = (int)n;
-    int a = (int)w_step, b = (int)g_step, c = (int)out_step;
-    float one = 1.0f;
-    product("N", "N", &m_, &n_, &k_, &one, w, &a, g, &b, &kept, out, &c);
+    return (Factor){.at = at, .step = step, .count = count, .length = length, .across = 1};
 }
 
-/* out [n, k] += gᵀ · x, g [rows, n], x [rows, k]. */
-static inline void collect(Product product, const float *g, int64_t g_step, const float *x,
-                           int64_t x_step, float *out, int64_t out_step, int64_t rows, int64_t n,
-                           int64_t k)
+/* The factor, and its short form as well where there is room for one. */
+static inline Factor left(Factor factor, float *room)
 {
-    int m_ = (int)k, n_ = (int)n, k_ = (int)rows;
-    int a = (int)x_step, b = (int)g_step, c = (int)out_step;
-    float one = 1.0f;
-    product("N", "T", &m_, &n_, &k_, &one, x, &a, g, &b, &one, out, &c);
+    if (room) shorten_left(&factor, room);
+    return factor;
+}
+
+static inline Factor right(Factor factor, float *room)
+{
+    if (room) shorten_right(&factor, room);
+    return factor;
+}
+
+/* How much room a factor takes that comes in short form either way round. */
+static inline int64_t room_for(int64_t rows, int64_t columns)
+{
+    int64_t one = short_room(rows, columns), other = short_room(columns, rows);
+    return one > other ? one : other;
+}
+
+/* out [a's count, b's count] = a · bᵀ, or added to it; rows of out lie `step` apart. */
+static inline void multiply(Product product, Factor a, Factor b, float *out, int64_t step, int add)
+{
+    if (a.pairs && b.pairs) {
+        multiply_short(&a, &b, out, step, add);
+        return;
+    }
+    int m = (int)b.count, n = (int)a.count, k = (int)a.length;
+    int a_step = (int)a.step, b_step = (int)b.step, out_step = (int)step;
+    float one = 1.0f, kept = add ? 1.0f : 0.0f;
+    product(b.across ? "N" : "T", a.across ? "T" : "N", &m, &n, &k, &one, b.at, &b_step, a.at,
+            &a_step, &kept, out, &out_step);
 }
 
 /* bias [width] into each row of out; `base` [rows, width], if given, is added. */
@@ -61,22 +77,28 @@ static inline void add_rows(const float *g, int64_t step, float *total, int64_t 
         for (int64_t i = 0; i < width; i++) total[i] += g[i];
 }
 
-/* One matrix with its bias: out = x · wᵀ + bias. */
-static inline void linear(Product product, const float *x, const float *w, const float *bias,
-                          float *out, int64_t out_step, int64_t rows, int64_t n, int64_t k)
+/* One matrix with its bias: out [x's count, n] = x · wᵀ + bias, w [n, k]. */
+static inline void linear(Product product, Factor x, Factor w, const float *bias, float *out,
+                          int64_t step)
 {
-    if (bias) lay_out(bias, NULL, out, out_step, rows, n);
-    forward(product, x, k, w, k, out, out_step, rows, n, k, bias ? 1.0f : 0.0f);
+    if (bias) lay_out(bias, NULL, out, step, x.count, w.count);
+    multiply(product, x, w, out, step, bias != NULL);
 }
 
-/* The way back through it: by_w, by_bias and by_x get their shares added, by_x to `kept` times it. */
-static inline void linear_back(Product product, const float *g, int64_t g_step, const float *x,
-                               const float *w, float *by_w, float *by_bias, float *by_x,
-                               int64_t rows, int64_t n, int64_t k, float kept)
+/* Of a way back: which results get their share added to what is there, and are not set. */
+enum { BY_MATRIX = 1, BY_ROWS = 2 };
+
+/* The way back through it: by_w [n, k] and by_x are set by g [rows, n] or get their share added, as
+   `added` has it; by_bias gets it added. x and w as factors of their columns; `room` is for g. */
+static inline void linear_back(Product product, const float *g, int64_t g_step, int64_t rows,
+                               int64_t n, Factor x, Factor w, float *by_w, float *by_bias,
+                               float *by_x, int added, float *room)
 {
-    collect(product, g, g_step, x, k, by_w, k, rows, n, k);
+    Factor each = left(columns_of(g, g_step, rows, n), room);
+    multiply(product, each, x, by_w, x.count, added & BY_MATRIX);
     add_rows(g, g_step, by_bias, rows, n);
-    backward(product, g, g_step, w, k, by_x, k, rows, n, k, kept);
+    each = left(rows_of(g, g_step, rows, n), room);
+    multiply(product, each, w, by_x, w.count, added & BY_ROWS);
 }
 
 /* 1 / sqrt(variance + ε) of one row, and its mean. */

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nextword.config import TrainingConfig
 from nextword.learn.compiling import loss_function
+from nextword.learn.precision import takes_int16
 from nextword.learn.workers import Workers
 from nextword.model import whole
 from nextword.model.decoder import Decoder
@@ -37,7 +38,7 @@ class Gradients:
     """Works out the gradients of a decoder's loss, on as many threads as pay.
 
     Args:
-        decoder: whose parameters they are of.
+        decoder: whose parameters they are of; is told whether its products are of int16.
         training: how it learns.
         rows, context: of one forward pass.
         shared: whether rows may be dealt out at all.
@@ -60,6 +61,7 @@ class Gradients:
         self._parameters = list(decoder.parameters())
         count = n_shares(decoder, training, rows=rows, context=context) if shared else 1
         self.workers = Workers(count)
+        decoder.int16 = takes_int16(decoder, training, threads=torch.get_num_threads() // count)
 
     def add(self, rows: Rows, *, known: int) -> float:
         """Add to every parameter's gradient what these rows give.

@@ -149,7 +149,7 @@ def versions() -> dict[str, str]:
 
 def machine(decoder: Decoder) -> str:
     """Where a decoder computes, and in which precision."""
-    precision = str(decoder.compute_dtype).removeprefix("torch.")
+    precision = decoder.precision
     if decoder.device.type == "cuda":
         return f"{torch.cuda.get_device_name(decoder.device)}, {precision}"
     threads = torch.get_num_threads()
@@ -187,7 +187,7 @@ def card_facts(corpus: Corpus, data: Prepared, trainer: Trainer, trained: Traine
         steps=trained.steps,
         tokens_per_step=config.batch_size * data.context,
         optimizer=config.optimizer,
-        precision=str(decoder.compute_dtype).removeprefix("torch."),
+        precision=decoder.precision,
         seconds=trained.seconds,
         machine=machine(decoder),
         has_curves=True,

@@ -25,6 +25,7 @@ from nextword.learn.evaluate import prompts_and_replies
 from nextword.learn.final import judge_run
 from nextword.learn.pace import Pace
 from nextword.learn.plan import MARGIN_SECONDS, RESERVE_SHARE, Plan, make_plan
+from nextword.learn.precision import peak_of
 from nextword.learn.progress import Quiet, Reporter
 from nextword.learn.report import Trained, card_facts, curves, facts, versions
 from nextword.learn.request import TrainRequest
@@ -33,7 +34,7 @@ from nextword.learn.run import Run
 from nextword.learn.stop import stoppable
 from nextword.learn.threads import limited_threads
 from nextword.learn.trainer import Trainer
-from nextword.machine import matrix_peak, pick_device, pick_precision
+from nextword.machine import pick_device, pick_precision
 from nextword.model.decoder import Decoder
 from nextword.reply.engine import generate
 from nextword.text.corpus import Corpus, open_corpus
@@ -194,9 +195,9 @@ class _Training:
             reporter=self.reporter,
             pace=self._pace(plan),
             byte_lengths=np.array(data.tokenizer.byte_lengths()),
-            peak=matrix_peak(device, decoder.compute_dtype),
             settings=plan.as_json() | {"versions": versions()},
         )
+        trainer.peak = peak_of(decoder)
         trainer.show_sample = self._speaker(data, decoder)
         return trainer
 

@@ -58,6 +58,7 @@ class Decoder(nn.Module):
 
     Attributes:
         compute_dtype: what the matrix products are computed in; the weights keep theirs.
+        int16: whether blocks that learn in one call multiply whole numbers of 16 bits instead.
         dropout: share dropped while `training`; 0 by default.
     """
 
@@ -65,6 +66,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         self.compute_dtype = torch.float32
+        self.int16 = False
         self.dropout = 0.0
         self.token_embedding = _embedding(config.vocab_size, config.d_model)
         self.token_shift: TokenShift | None = None
@@ -84,6 +86,11 @@ class Decoder(nn.Module):
     def n_parameters(self) -> int:
         """How many numbers the decoder learns; tied ones count once."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    @property
+    def precision(self) -> str:
+        """What it computes in while it learns: float32, bfloat16 or int16."""
+        return "int16" if self.int16 else str(self.compute_dtype).removeprefix("torch.")
 
     @property
     def device(self) -> torch.device:
@@ -201,7 +208,12 @@ class Decoder(nn.Module):
         if layout.whole:
             turn, documents = layout.rotation, layout.documents
             return whole.through(
-                self.blocks, residual, config=self.config, turn=turn, documents=documents
+                self.blocks,
+                residual,
+                config=self.config,
+                turn=turn,
+                documents=documents,
+                int16=self.int16,
             )
         for block in self.blocks:
             residual = block(residual, layout, self.compute_dtype)

@@ -24,7 +24,12 @@ NOTHING = (None,) * 8  # in place of the weights of a norm and a feed-forward
 
 def exists(config: ModelConfig, dtype: torch.dtype) -> bool:
     """Whether there is such a way on this machine for this architecture, computed in `dtype`."""
-    return dtype == torch.float32 and knows(config) and blocks.exist()
+    return has_c(dtype) and knows(config)
+
+
+def has_c(dtype: torch.dtype) -> bool:
+    """Whether there is such a way on this machine for any architecture."""
+    return dtype == torch.float32 and blocks.exist()
 
 
 def reaches(config: ModelConfig, weights: Iterable[Tensor], dtype: torch.dtype) -> bool:
@@ -51,8 +56,9 @@ def through(
     config: ModelConfig,
     turn: Rotation | None,
     documents: Tensor | None,
+    int16: bool,
 ) -> Tensor:
-    """The residual [B, T, M] behind the last block; `documents` [B, T], as `Decoder` takes them."""
+    """The residual [B, T, M] behind the last block; `documents` and `int16` as in `Decoder`."""
     feeds = config.feed_forward != "none"
     sizes = BlockSizes(
         norm=config.norm,
@@ -65,6 +71,7 @@ def through(
         activation=config.feed_forward if feeds else None,
         inner=config.ff_width if feeds else 0,
         gated=config.gated,
+        int16=int16,
     )
     cos, sin = (None, None) if turn is None else turn
     if documents is not None:

@@ -47,7 +47,8 @@ def batch(*, documents: bool) -> module.Rows:
 
 def found(*, shared: bool, documents: bool = False) -> tuple[float, list[torch.Tensor]]:
     made, rows = decoder(), batch(documents=documents)
-    work = Gradients(made, TrainingConfig(steps=1), rows=ROWS, context=CONTEXT, shared=shared)
+    exact = TrainingConfig(steps=1, precision="float32")
+    work = Gradients(made, exact, rows=ROWS, context=CONTEXT, shared=shared)
     assert work.workers.count == (3 if shared else 1)
     loss = work.add(rows, known=int((rows[1] != NO_LOSS).sum()))
     return loss, [torch.as_tensor(parameter.grad) for parameter in made.parameters()]

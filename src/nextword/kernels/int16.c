@@ -1,0 +1,265 @@
+/* Matrix products of whole numbers of 16 bits, of which a processor with VNNI multiplies and adds
+   twice as many at a time as of floats (dynamic fixed point: arXiv 1802.00930).
+
+   Each vector is scaled by its largest number, which becomes LARGEST, and rounded: a number is off by
+   1/5792 of its vector's largest at most. The sum of STRETCH products is exact in 32 bits; such sums
+   are added up as floats. A vector with something in it that is not finite gives what is not a number.
+
+   Short numbers lie in pairs, two neighbours of one vector in 32 bits. Those of a factor either lie as
+   vectors, pair after pair, or in panels: the first pairs of PANEL vectors, then their second pairs,
+   and so on. The right factor lies in panels always, the left one where its vectors lie across. */
+
+#include "int16.h"
+
+#include <string.h>
+
+#if defined(__AVX512VNNI__)
+#include <immintrin.h>
+enum { BYTES = 64, ROWS = 8, FAST = 1 };
+#define ADD_PRODUCTS(sum, a, b) _mm512_dpwssd_epi32((__m512i)(sum), (__m512i)(a), (__m512i)(b))
+#elif defined(__AVXVNNI__)
+#include <immintrin.h>
+enum { BYTES = 32, ROWS = 6, FAST = 1 };
+#define ADD_PRODUCTS(sum, a, b) _mm256_dpwssd_avx_epi32((__m256i)(sum), (__m256i)(a), (__m256i)(b))
+#else /* right, and slow: not chosen */
+enum { BYTES = 16, ROWS = 4, FAST = 0 };
+#define ADD_PRODUCTS(sum, a, b) \
+    ((sum) + (((a) << 16) >> 16) * (((b) << 16) >> 16) + ((a) >> 16) * ((b) >> 16))
+#endif
+
+enum { LANES = BYTES / 4, PANEL = 2 * LANES };
+enum { STRETCH = 256 }; /* numbers whose products are added up as whole numbers */
+#define LARGEST 2896.0f /* 256 · 2896² < 2³¹ */
+
+typedef int32_t Wholes __attribute__((vector_size(BYTES)));
+typedef float Floats __attribute__((vector_size(BYTES)));
+
+int64_t int16_is_fast(void) { return FAST; }
+
+static int64_t whole_panels(int64_t count) { return (count + PANEL - 1) / PANEL * PANEL; }
+
+int64_t short_room(int64_t count, int64_t length)
+{
+    return whole_panels(count) * ((length + 1) / 2 + 1);
+}
+
+static inline int32_t bits_of(float x)
+{
+    union { float value; int32_t bits; } both = {.value = x};
+    return both.bits;
+}
+
+static inline float float_of(int32_t bits)
+{
+    union { int32_t bits; float value; } both = {.bits = bits};
+    return both.value;
+}
+
+/* The whole number nearest to x in the lower 16 bits: 1.5 · 2²³ leaves no room for a fraction. */
+static inline int32_t rounded(float x) { return bits_of(x + 12582912.0f); }
+
+static inline int32_t pair_of(float first, float second)
+{
+    return (rounded(first) & 0xffff) | (int32_t)((uint32_t)rounded(second) << 16);
+}
+
+/* What short numbers are multiplied by to be what they were, and what makes them short. The largest
+   is found among the bits, where infinity and what is not a number are larger than any number. */
+static inline float scale_of(int32_t largest) { return float_of(largest) / LARGEST; }
+static inline float share_of(int32_t largest)
+{
+    return largest > 0 ? LARGEST / float_of(largest) : 0.0f;
+}
+
+/* One vector whose numbers lie side by side, into pairs that lie `apart`. */
+static inline float shorten(const float *x, int64_t length, int32_t *pairs, int64_t apart)
+{
+    int32_t largest = 0;
+#pragma omp simd reduction(max : largest)
+    for (int64_t i = 0; i < length; i++) {
+        int32_t size = bits_of(x[i]) & 0x7fffffff;
+        largest = size > largest ? size : largest;
+    }
+    float share = share_of(largest);
+    int64_t whole = length / 2;
+#pragma omp simd
+    for (int64_t p = 0; p < whole; p++)
+        pairs[p * apart] = pair_of(x[2 * p] * share, x[2 * p + 1] * share);
+    if (length % 2) pairs[whole * apart] = pair_of(x[length - 1] * share, 0.0f);
+    return scale_of(largest);
+}
+
+/* Vectors that lie across, row by row as memory has them; `scale` has room for whole panels. */
+static void shorten_across(const Factor *factor, int32_t *pairs, float *scale)
+{
+    int64_t count = factor->count, length = factor->length, half = (length + 1) / 2;
+    int32_t *largest = (int32_t *)(void *)scale;
+    memset(scale, 0, (size_t)whole_panels(count) * sizeof *scale);
+    for (int64_t i = 0; i < length; i++) {
+        const float *row = factor->at + i * factor->step;
+        for (int64_t v = 0; v < count; v++) {
+            int32_t size = bits_of(row[v]) & 0x7fffffff;
+            largest[v] = size > largest[v] ? size : largest[v];
+        }
+    }
+    for (int64_t first = 0; first < count; first += PANEL, pairs += PANEL * half) {
+        int64_t here = count - first < PANEL ? count - first : PANEL;
+        float share[PANEL] = {0};
+        for (int64_t v = 0; v < here; v++) {
+            share[v] = share_of(largest[first + v]);
+            scale[first + v] = scale_of(largest[first + v]);
+        }
+        if (here < PANEL) memset(pairs, 0, (size_t)(PANEL * half) * sizeof *pairs);
+        for (int64_t i = 0; i < length; i += 2) {
+            const float *one = factor->at + i * factor->step + first, *two = one + factor->step;
+            int32_t *to = pairs + i / 2 * PANEL;
+            int paired = i + 1 < length;
+            for (int64_t v = 0; v < here; v++)
+                to[v] = pair_of(one[v] * share[v], paired ? two[v] * share[v] : 0.0f);
+        }
+    }
+}
+
+static void shorten_in_panels(Factor *factor, float *room)
+{
+    int64_t count = factor->count, half = (factor->length + 1) / 2;
+    int32_t *pairs = (int32_t *)(void *)room;
+    float *scale = room + whole_panels(count) * half;
+    factor->pairs = pairs, factor->scale = scale, factor->in_panels = 1;
+    if (factor->across) {
+        shorten_across(factor, pairs, scale);
+        return;
+    }
+    if (count % PANEL) memset(room, 0, (size_t)short_room(count, factor->length) * sizeof *room);
+    for (int64_t v = 0; v < count; v++)
+        scale[v] = shorten(factor->at + v * factor->step, factor->length,
+                           pairs + v / PANEL * PANEL * half + v % PANEL, PANEL);
+}
+
+void shorten_right(Factor *factor, float *room) { shorten_in_panels(factor, room); }
+
+void shorten_left(Factor *factor, float *room)
+{
+    if (factor->across) {
+        shorten_in_panels(factor, room);
+        return;
+    }
+    int64_t half = (factor->length + 1) / 2;
+    int32_t *pairs = (int32_t *)(void *)room;
+    float *scale = room + factor->count * half;
+    factor->pairs = pairs, factor->scale = scale, factor->in_panels = 0;
+    for (int64_t v = 0; v < factor->count; v++)
+        scale[v] = shorten(factor->at + v * factor->step, factor->length, pairs + v * half, 1);
+}
+
+static inline Wholes wholes_at(const int32_t *at)
+{
+    Wholes all;
+    memcpy(&all, at, sizeof all);
+    return all;
+}
+
+static inline Floats floats_at(const float *at)
+{
+    Floats all;
+    memcpy(&all, at, sizeof all);
+    return all;
+}
+
+/* out += or = sum · scale, of one row and `count` ≤ LANES columns. */
+static inline void put(Wholes sum, Floats scale, float *out, int64_t count, int add)
+{
+    Floats product = __builtin_convertvector(sum, Floats) * scale;
+    if (count >= LANES) {
+        if (add) product += floats_at(out);
+        memcpy(out, &product, sizeof product);
+        return;
+    }
+    float each[LANES];
+    memcpy(each, &product, sizeof each);
+    for (int64_t i = 0; i < count; i++) out[i] = each[i] + (add ? out[i] : 0.0f);
+}
+
+typedef struct {
+    const int32_t *left, *right; /* the first pairs of its rows, and of its panel */
+    const float *left_scale, *right_scale;
+    float *out;
+    int64_t step, columns, pairs; /* columns of out from here on: PANEL are worked out at most */
+    int add;
+} Tile;
+
+/* `rows` ≤ ROWS of one panel's columns; pairs of the left factor's rows are `apart`, a row's `next`. */
+static inline __attribute__((always_inline)) void multiply_tile(const Tile *t, int rows,
+                                                                int64_t apart, int64_t next)
+{
+    Wholes first[ROWS], second[ROWS];
+    const int32_t *left = t->left, *later = left + 3 * apart, *last = left + 6 * apart;
+    const int32_t *right = t->right, *end = right + t->pairs * PANEL;
+#pragma GCC unroll 8
+    for (int row = 0; row < ROWS; row++) first[row] = second[row] = (Wholes){0};
+    for (; right < end; right += PANEL, left += next, later += next, last += next) {
+        Wholes one = wholes_at(right), two = wholes_at(right + LANES);
+#define ROW(row, place)                                              \
+    if (row < rows && row < ROWS) {                                  \
+        Wholes pair = (place) - (Wholes){0};                         \
+        first[row] = (Wholes)ADD_PRODUCTS(first[row], pair, one);    \
+        second[row] = (Wholes)ADD_PRODUCTS(second[row], pair, two);  \
+    }
+        ROW(0, left[0]) ROW(1, left[apart]) ROW(2, left[2 * apart]) ROW(3, later[0])
+        ROW(4, left[4 * apart]) ROW(5, later[2 * apart]) ROW(6, last[0]) ROW(7, later[4 * apart])
+#undef ROW
+    }
+    Floats scale = floats_at(t->right_scale), other = floats_at(t->right_scale + LANES);
+#pragma GCC unroll 8
+    for (int row = 0; row < rows; row++) {
+        float *out = t->out + row * t->step, here = t->left_scale[row];
+        put(first[row], scale * here, out, t->columns, t->add);
+        put(second[row], other * here, out + LANES, t->columns - LANES, t->add);
+    }
+}
+
+/* Each number of rows, and either way in which the left factor lies, has a loop of its own. */
+static void multiply_rows(const Tile *tile, int rows, const Factor *left, int64_t half)
+{
+    switch (rows) {
+#define CASE(count)                                                                          \
+    case count:                                                                              \
+        if (left->in_panels) multiply_tile(tile, count < ROWS ? count : ROWS, 1, PANEL);     \
+        else multiply_tile(tile, count < ROWS ? count : ROWS, half, 1);                      \
+        break;
+        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
+#undef CASE
+    }
+}
+
+/* How many rows from `row` on go together: no more than ROWS, all of one panel. */
+static int together(const Factor *left, int64_t row)
+{
+    int64_t most = left->in_panels ? PANEL - row % PANEL : ROWS;
+    if (most > ROWS) most = ROWS;
+    return (int)(left->count - row < most ? left->count - row : most);
+}
+
+void multiply_short(const Factor *left, const Factor *right, float *out, int64_t step, int add)
+{
+    int64_t half = (right->length + 1) / 2, stretch = STRETCH / 2;
+    for (int64_t pair = 0; pair < half; pair += stretch, add = 1) {
+        Tile tile = {.step = step, .add = add};
+        tile.pairs = half - pair < stretch ? half - pair : stretch;
+        for (int64_t column = 0; column < right->count; column += PANEL) {
+            tile.columns = right->count - column;
+            tile.right = right->pairs + column * half + pair * PANEL;
+            tile.right_scale = right->scale + column;
+            for (int64_t row = 0, rows; row < left->count; row += rows) {
+                int64_t inside = row % PANEL;
+                tile.left = left->in_panels
+                                ? left->pairs + (row - inside) * half + pair * PANEL + inside
+                                : left->pairs + row * half + pair;
+                tile.left_scale = left->scale + row;
+                tile.out = out + row * step + column;
+                rows = together(left, row);
+                multiply_rows(&tile, (int)rows, left, half);
+            }
+        }
+    }
+}

@@ -1,0 +1,24 @@
+/* Factors of matrix products as whole numbers of 16 bits. */
+
+#ifndef INT16_H
+#define INT16_H
+
+#include <stdint.h>
+
+/* `count` vectors of `length` numbers; a product sums over the length of two factors' vectors.
+   Number i of vector v is at[v · step + i], or at[i · step + v] where vectors lie `across`. */
+typedef struct {
+    const float *at;
+    int64_t step, count, length, across;
+    const int32_t *pairs; /* as whole numbers, two of a vector side by side; null: not */
+    const float *scale;   /* [count] what they are to be multiplied by */
+    int64_t in_panels;    /* how the pairs lie: see int16.c */
+} Factor;
+
+int64_t int16_is_fast(void);                             /* whether the processor has what it takes */
+int64_t short_room(int64_t count, int64_t length);       /* floats that a factor's short form takes */
+void shorten_left(Factor *factor, float *room);          /* to be the left factor of products */
+void shorten_right(Factor *factor, float *room);         /* to be the right one */
+void multiply_short(const Factor *left, const Factor *right, float *out, int64_t step, int add);
+
+#endif

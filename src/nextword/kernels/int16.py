@@ -1,0 +1,76 @@
+"""Matrix products of whole numbers of 16 bits, as the blocks take them: see int16.c."""
+
+import ctypes
+import functools
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from nextword.kernels.native import POINTER, WHOLE, kernels
+
+SIDE = 512  # of the square matrices by whose product the peak is measured
+
+
+class Factor(ctypes.Structure):
+    """`Factor` of int16.h."""
+
+    _fields_ = [
+        ("at", POINTER),
+        *((name, WHOLE) for name in ("step", "count", "length", "across")),
+        *(("pairs", POINTER), ("scale", POINTER), ("in_panels", WHOLE)),
+    ]
+
+
+def is_fast() -> bool:
+    """Whether the processor multiplies more of them at a time than floats."""
+    library = kernels(torch.float32)
+    return library is not None and bool(library.int16_is_fast())
+
+
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """left · rightᵀ by numbers that are rounded to 1/5792 of the largest of their row.
+
+    Args:
+        left: [n, k] float32; rows or columns side by side in memory.
+        right: [m, k], likewise.
+
+    Returns:
+        [n, m] float32.
+    """
+    out = left.new_empty(len(left), len(right))
+    library = kernels(torch.float32)
+    assert library is not None, "is_fast was asked first"
+    factors, rooms = [], []
+    for matrix, shorten in ((left, library.shorten_left), (right, library.shorten_right)):
+        across = matrix.stride(1) != 1
+        step = matrix.stride(1) if across else matrix.stride(0)
+        factor = Factor(matrix.data_ptr(), step, *matrix.shape, across)
+        rooms.append(out.new_empty(library.short_room(*matrix.shape)))
+        shorten(ctypes.byref(factor), rooms[-1].data_ptr())
+        factors.append(factor)
+    library.multiply_short(*map(ctypes.byref, factors), out.data_ptr(), out.stride(0), 0)
+    return out
+
+
+@functools.cache
+def peak(threads: int, seconds: float = 0.15) -> float:
+    """The fastest that large products ran here on so many threads at once, in operations/s.
+
+    Measured once per process; a multiplication and an addition are two operations.
+    """
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(_fastest, [seconds] * threads))
+
+
+def _fastest(seconds: float) -> float:
+    """Operations per second of the fastest of the products that one thread works out."""
+    draws = torch.Generator().manual_seed(0)
+    left, right = torch.randn(2, SIDE, SIDE, generator=draws, dtype=torch.float32)
+    end, best = time.perf_counter() + seconds, 0.0
+    while time.perf_counter() < end or not best:
+        start = time.perf_counter()
+        product(left, right)
+        best = max(best, 2 * SIDE**3 / (time.perf_counter() - start))
+    return best

@@ -1,0 +1,47 @@
+"""What a decoder computes in while it learns, and how fast the machine could at best.
+
+The weights are float32, and so is every number that is told of a model afterwards: this is about
+the matrix products of training alone (docs/precision.md).
+"""
+
+import torch
+
+from nextword.config import TrainingConfig
+from nextword.errors import ConfigError
+from nextword.kernels import int16
+from nextword.machine import matrix_peak
+from nextword.model import whole
+from nextword.model.decoder import Decoder
+
+
+def takes_int16(decoder: Decoder, training: TrainingConfig, *, threads: int) -> bool:
+    """Whether products are to be of whole numbers of 16 bits.
+
+    They are where blocks are gone through whole, each time by one thread, and where the processor
+    multiplies more of them at a time than floats; asked for, they are on any processor.
+
+    Args:
+        decoder: the model, its dtype chosen.
+        training: how it learns.
+        threads: that torch has for each share of the rows.
+
+    Raises:
+        ConfigError: they are asked for where they cannot be: on a GPU, or without a C compiler.
+    """
+    asked, on_cpu = training.precision == "int16", decoder.device.type == "cpu"
+    if asked and not (on_cpu and whole.has_c(decoder.compute_dtype)):
+        raise ConfigError(
+            "precision 'int16' needs a processor, not a GPU, and a C compiler (cc, gcc or clang); "
+            f"the device is {decoder.device}. Give 'auto', 'float32' or 'bfloat16'."
+        )
+    at_once = threads == 1 and training.compile != "yes" and training.dropout == 0
+    known = whole.exists(decoder.config, decoder.compute_dtype)
+    wanted = asked or (training.precision == "auto" and int16.is_fast())
+    return on_cpu and at_once and known and wanted
+
+
+def peak_of(decoder: Decoder) -> float:
+    """The fastest that large products run here in what it computes in, in operations/s."""
+    if decoder.int16:
+        return int16.peak(torch.get_num_threads())
+    return matrix_peak(decoder.device, decoder.compute_dtype)
