@@ -90,6 +90,7 @@ class BlocksStep(torch.autograd.Function):
     def forward(
         ctx: Any,
         sizes: BlockSizes,
+        kept: "KeptBlocks | None",
         x: Tensor,
         cos: Tensor | None,
         sin: Tensor | None,
@@ -100,6 +101,7 @@ class BlocksStep(torch.autograd.Function):
 
         Args:
             sizes: the rest that is to be known.
+            kept: what the thread keeps; then `weights` are its weights, and not given here.
             x: [B, T, M], the residual.
             cos, sin: [T, D] or [B, 1, T, D], their second half repeating the first; None: queries
                 and keys are not turned.
@@ -112,26 +114,91 @@ class BlocksStep(torch.autograd.Function):
         """
         if cos is not None and sin is not None:
             cos, sin = (part[..., : sizes.head_width // 2].contiguous() for part in (cos, sin))
-        given = [
-            None if each is None else each.contiguous()
-            for each in (x, cos, sin, documents, *weights)
-        ]
-        calls = _Calls(sizes, given)
+        given = [None if each is None else each.contiguous() for each in (x, cos, sin, documents)]
+        if kept is None:
+            whole = [None if each is None else each.contiguous() for each in weights]
+            calls = _Calls(sizes, x.shape, given)
+            calls.point(whole)
+            ctx.save_for_backward(*given, *whole)
+        else:
+            calls = kept.calls(sizes, x.shape, given)
+            ctx.save_for_backward(*given)
         y = x.new_empty(x.shape)
         calls.forward(y)
-        ctx.calls = calls
-        ctx.save_for_backward(*given)
+        ctx.calls, ctx.kept = calls, kept
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradients of x and the weights."""
-        given = ctx.saved_tensors  # torch checks that nobody has changed them
-        ctx.calls.point(given)
-        by_x = torch.empty_like(given[0])
-        by_weights = ctx.calls.backward(gradients[0].contiguous(), by_x, given[4:])
-        return None, by_x, None, None, None, *by_weights
+        """The gradients of x and the weights, or with `kept` of x."""
+        x, cos, sin, documents, *weights = ctx.saved_tensors  # torch checks: nobody changed them
+        calls, kept, found = ctx.calls, ctx.kept, None
+        calls.begin((x, cos, sin, documents))
+        if kept is None:
+            calls.point(weights)
+            found = FlatGradients(weights)
+            calls.point_back(found)
+        by_x = torch.empty_like(x)
+        calls.backward(gradients[0].contiguous(), by_x)
+        if kept is not None:
+            kept.filled = True
+        by_weights = () if found is None else found.of_weights
+        return None, None, by_x, None, None, None, *by_weights
+
+
+class FlatGradients:
+    """Room for the gradients of weights in one piece: first the matrices', then the others'.
+
+    Attributes:
+        all: [n] float32.
+        vectors: the part of it that must be 0 before a way back; matrices' are set by it.
+        of_weights: for each weight the part of `all` that is its own, None for None.
+    """
+
+    def __init__(self, weights: Sequence[Tensor | None]) -> None:
+        given = [weight for weight in weights if weight is not None]
+        ordered = sorted(given, key=lambda weight: weight.dim() == 1)
+        lengths = [weight.numel() for weight in ordered]
+        self.all = torch.empty(sum(lengths), dtype=torch.float32)
+        parts = iter(torch.split(self.all, lengths))
+        places = {id(weight): next(parts).view_as(weight) for weight in ordered}
+        self.of_weights = [None if each is None else places[id(each)] for each in weights]
+        self.vectors = self.all[sum(weight.numel() for weight in given if weight.dim() > 1) :]
+
+
+class KeptBlocks:
+    """What one thread keeps from step to step: structs, memory, and the weights' gradients.
+
+    `BlocksStep` given this leaves the gradients here and returns none of the weights'. Each way
+    forward is to be followed by its way back, before the next.
+
+    Args:
+        weights: as `BlocksStep` takes them; they stay where they are in memory.
+
+    Attributes:
+        gradients: of the weights, after a way back.
+        filled: whether there was a way back since it was set to False.
+    """
+
+    def __init__(self, weights: Sequence[Tensor | None]) -> None:
+        self._weights = list(weights)
+        self.gradients = FlatGradients(self._weights)
+        self.filled = False
+        self._calls: _Calls | None = None
+        self._made_for: object = None
+
+    def calls(
+        self, sizes: BlockSizes, shape: torch.Size, given: Sequence[Tensor | None]
+    ) -> "_Calls":
+        """The structs for x of this shape, made anew where it is another than before."""
+        made_for = sizes, shape, None if given[1] is None else given[1].shape
+        if self._calls is None or made_for != self._made_for:
+            self._calls, self._made_for = _Calls(sizes, shape, given), made_for
+            self._calls.point(self._weights)
+            self._calls.point_back(self.gradients)
+        self._calls.begin(given)
+        return self._calls
 
 
 class _Norm(ctypes.Structure):
@@ -173,21 +240,25 @@ class _FeedForward(ctypes.Structure):
 
 
 class _Calls:
-    """The structs of one pass through all blocks, and the memory that they point to.
+    """The structs of passes through all blocks, and the memory that they point to.
 
     Args:
         sizes: see `BlockSizes`.
-        given: x, cos, sin, documents and the weights, contiguous; whoever calls keeps them alive.
+        shape: of x.
+        given: x, cos, sin and documents, contiguous; whoever calls keeps them alive.
     """
 
-    def __init__(self, sizes: BlockSizes, given: Sequence[Tensor | None]) -> None:
-        x, cos = given[:2]
-        assert x is not None
-        batch, tokens, width = x.shape
+    def __init__(
+        self, sizes: BlockSizes, shape: torch.Size, given: Sequence[Tensor | None]
+    ) -> None:
+        cos = given[1]
+        batch, tokens, width = shape
         count, together = len(sizes.windows), rows_together(width)
         self._library = kernels(torch.float32)
         assert self._library is not None, "`reach` was asked first"
         self._sizes, self._shape = sizes, (batch * tokens, width)
+        self._kept: Tensor | None = None
+        self._vectors: Tensor | None = None
         self._attentions, self._feed_forwards = (_Attention * count)(), (_FeedForward * count)()
         for attention, window in zip(self._attentions, sizes.windows, strict=True):
             attention.batch, attention.tokens, attention.width = batch, tokens, width
@@ -205,15 +276,23 @@ class _Calls:
         for call in (*self._attentions, *self._feed_forwards):
             call.product, call.int16 = product(), sizes.int16
             call.norm.kind, call.norm.epsilon = NORMS[sizes.norm], sizes.epsilon
-        self.point(given)
+        self.begin(given)
 
-    def point(self, given: Sequence[Tensor | None]) -> None:
-        """Tell the structs where what is given lies."""
-        x, cos, sin, documents, *weights = map(_place, given)
+    def begin(self, given: Sequence[Tensor | None]) -> None:
+        """Tell the structs where x, cos, sin and documents lie."""
+        x, cos, sin, documents = map(_place, given)
         self._attentions[0].x = x
         for attention in self._attentions:
             attention.cos, attention.sin, attention.documents = cos, sin, documents
+
+    def point(self, weights: Sequence[Tensor | None]) -> None:
+        """Tell the structs where the weights lie."""
         self._point(weights, prefix="")
+
+    def point_back(self, gradients: FlatGradients) -> None:
+        """Tell the structs where the weights' gradients are to be put."""
+        self._point(gradients.of_weights, prefix="by_")
+        self._vectors = gradients.all if not self._shape[0] else gradients.vectors
 
     def forward(self, y: Tensor) -> None:
         """Go through the blocks; the last writes into `y`."""
@@ -221,7 +300,8 @@ class _Calls:
         joined = (sizes.heads + 2 * sizes.shared) * sizes.head_width
         queries, inner = sizes.heads * sizes.head_width, sizes.inner
         per_block = rows * (2 * width + joined + queries + sizes.heads + 2 * inner)
-        self._kept = y.new_empty(len(sizes.windows) * per_block)
+        if self._kept is None:
+            self._kept = y.new_empty(len(sizes.windows) * per_block)
         take = _Taker(self._kept)
         x = self._attentions[0].x
         for attention, feed_forward in zip(self._attentions, self._feed_forwards, strict=True):
@@ -236,20 +316,10 @@ class _Calls:
         last.y = y.data_ptr()
         self._call("blocks", y)
 
-    def backward(
-        self, gradient: Tensor, by_x: Tensor, weights: Sequence[Tensor | None]
-    ) -> list[Tensor | None]:
-        """Go back, from the gradient of y; returns the gradients of the weights, in their order."""
-        given = [weight for weight in weights if weight is not None]
-        lengths = [weight.numel() for weight in given]
-        flat = torch.split(gradient.new_empty(sum(lengths)), lengths)
-        parts = [part.view_as(weight) for weight, part in zip(given, flat, strict=True)]
-        for part in parts:  # a matrix's gradient is set by the first rows that come through
-            if part.dim() == 1 or not gradient.numel():
-                part.zero_()
-        left = iter(parts)
-        found = [None if weight is None else next(left) for weight in weights]
-        self._point([_place(part) for part in found], prefix="by_")
+    def backward(self, gradient: Tensor, by_x: Tensor) -> None:
+        """Go back, from the gradient of y to those of x and of the weights."""
+        assert self._vectors is not None, "`point_back` was called first"
+        self._vectors.zero_()
         between = [torch.empty_like(by_x) for _ in range(2)]  # taken in turn
         following, number = gradient.data_ptr(), 0
         for attention, feed_forward in zip(
@@ -262,11 +332,10 @@ class _Calls:
                 number += 1
         self._attentions[0].by_x = by_x.data_ptr()
         self._call("blocks_back", gradient)
-        return found
 
-    def _point(self, places: Sequence[int | None], *, prefix: str) -> None:
+    def _point(self, tensors: Sequence[Tensor | None], *, prefix: str) -> None:
         """Tell the structs where their weights lie, or the weights' gradients."""
-        left = iter(places)
+        left = map(_place, tensors)
         for pair in zip(self._attentions, self._feed_forwards, strict=True):
             for call, names in zip(pair, HALVES, strict=True):
                 for name in NORM:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from nextword.config import TrainingConfig
+from nextword.kernels.blocks import KeptBlocks
 from nextword.learn.compiling import loss_function
-from nextword.learn.precision import takes_int16
+from nextword.learn.precision import goes_at_once, takes_int16
 from nextword.learn.workers import Workers
 from nextword.model import whole
 from nextword.model.decoder import Decoder
@@ -31,7 +32,7 @@ class _Share(NamedTuple):
     """What one thread brings back."""
 
     loss: float
-    gradients: Sequence[Tensor]
+    gradients: Sequence[Tensor]  # of `Gradients._outside`, or of all parameters
 
 
 class Gradients:
@@ -58,10 +59,18 @@ class Gradients:
     ) -> None:
         self._decoder = decoder
         self._loss_of = loss_function(training)
-        self._parameters = list(decoder.parameters())
         count = n_shares(decoder, training, rows=rows, context=context) if shared else 1
         self.workers = Workers(count)
-        decoder.int16 = takes_int16(decoder, training, threads=torch.get_num_threads() // count)
+        threads = torch.get_num_threads() // count
+        at_once = threads == 1 and goes_at_once(decoder, training)
+        decoder.int16 = takes_int16(decoder, training, at_once=at_once)
+        self._weights = weights = whole.weights_of(decoder.blocks) if at_once else []
+        self._kept: list[KeptBlocks | None] = [None] * count
+        if at_once:
+            self._kept = [KeptBlocks(weights) for _ in range(count)]
+        self._parameters = list(decoder.parameters())
+        inside = {id(weight) for weight in weights}
+        self._outside = [each for each in self._parameters if id(each) not in inside]
 
     def add(self, rows: Rows, *, known: int) -> float:
         """Add to every parameter's gradient what these rows give.
@@ -73,23 +82,41 @@ class Gradients:
         Returns:
             The rows' share of the batch's mean loss.
         """
-        if self.workers.count == 1:
+        if self.workers.count == 1 and self._kept[0] is None:
             mean = self._loss_of(self._decoder, *rows) / known
             mean.backward()  # type: ignore[no-untyped-call]
             return mean.item()
-        shares = self.workers.map(lambda share: self._apart(share, known), self._deal(rows))
-        count = min(self.workers.count, len(self._parameters))
+        dealt = list(zip(self._kept, self._deal(rows), strict=False))
+        earlier = self._set_apart()
+        shares = self.workers.map(lambda share: self._apart(*share, known), dealt)
+        kept = [each for each, _ in dealt if each is not None]
+        count = min(self.workers.count, len(shares[0].gradients))
         self.workers.map(lambda first: self._sum(shares, slice(first, None, count)), range(count))
+        if kept:
+            self._sum_kept(kept, earlier)
         return sum(share.loss for share in shares)
 
-    def _apart(self, rows: Rows, known: int) -> _Share:
+    def _set_apart(self) -> Tensor | None:
+        """The blocks' gradients of earlier rows of the batch, which the next would overwrite."""
+        first = self._kept[0]
+        if first is None or next(self._decoder.blocks.parameters()).grad is None:
+            return None
+        return first.gradients.all.clone()
+
+    def _apart(self, kept: KeptBlocks | None, rows: Rows, known: int) -> _Share:
         """A share of the loss and its gradients, which touch no other share's."""
-        loss = self._loss_of(self._decoder, *rows) / known
-        return _Share(loss.item(), torch.autograd.grad(loss, self._parameters))
+        loss = self._loss_of(self._decoder, *rows, kept=kept) / known
+        if kept is None:
+            return _Share(loss.item(), torch.autograd.grad(loss, self._parameters))
+        kept.filled = False
+        share = _Share(loss.item(), torch.autograd.grad(loss, self._outside))
+        if not kept.filled:
+            raise RuntimeError("torch's number of threads was changed while a model learns")
+        return share
 
     def _sum(self, shares: Sequence[_Share], which: slice) -> None:
         """Add the shares up for some of the parameters, always in one order: sums round alike."""
-        parameters = self._parameters[which]
+        parameters = (self._outside if self._kept[0] else self._parameters)[which]
         total, *others = (list(share.gradients[which]) for share in shares)
         for other in others:
             torch._foreach_add_(total, other)
@@ -98,6 +125,20 @@ class Gradients:
                 parameter.grad = gradient
             else:
                 parameter.grad += gradient
+
+    def _sum_kept(self, kept: Sequence[KeptBlocks], earlier: Tensor | None) -> None:
+        """Add up what the threads have kept, each a piece, into what the first one has."""
+        flat = [each.gradients.all for each in kept] + ([] if earlier is None else [earlier])
+
+        def add_up(pieces: Sequence[Tensor]) -> None:
+            for other in pieces[1:]:
+                pieces[0].add_(other)
+
+        pieces = [each.tensor_split(self.workers.count) for each in flat]
+        self.workers.map(add_up, list(zip(*pieces, strict=True)))
+        for weight, gradient in zip(self._weights, kept[0].gradients.of_weights, strict=True):
+            if weight is not None:
+                weight.grad = gradient
 
     def _deal(self, rows: Rows) -> list[Rows]:
         """The rows in as many shares as there are threads, or rows."""

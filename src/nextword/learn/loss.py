@@ -3,6 +3,7 @@
 from torch import Tensor
 from torch.nn import functional as F
 
+from nextword.kernels.blocks import KeptBlocks
 from nextword.model.decoder import Decoder
 
 NO_LOSS = -1  # the target of a position that has no next word to learn
@@ -20,6 +21,13 @@ def loss_sum(logits: Tensor, targets: Tensor) -> Tensor:
     )
 
 
-def loss_of(decoder: Decoder, tokens: Tensor, targets: Tensor, documents: Tensor | None) -> Tensor:
+def loss_of(
+    decoder: Decoder,
+    tokens: Tensor,
+    targets: Tensor,
+    documents: Tensor | None,
+    *,
+    kept: KeptBlocks | None = None,
+) -> Tensor:
     """The loss of a decoder on a batch; see `loss_sum` and `Decoder.forward`."""
-    return loss_sum(decoder(tokens, documents=documents), targets)
+    return loss_sum(decoder(tokens, documents=documents, kept=kept), targets)

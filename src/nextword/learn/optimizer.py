@@ -41,20 +41,23 @@ class Optimizer:
         dealt = _deal(_kinds(decoder, config), self._workers.count)
         dtype = pick_precision(config.precision, decoder.device)
         self._parts = [_Part(each, config, dtype) for each in dealt]
+        self._shortened = 1.0
 
     @torch.no_grad()
     def clip(self, largest: float) -> float:
-        """Shorten the whole gradient to `largest`, if it is longer; returns its length before."""
+        """The whole gradient's length; if it is above `largest`, the next step shortens it to that.
+
+        Every part does so in its own time: where threads meet less often they wait less.
+        """
         lengths = torch.cat(self._workers.map(_Part.lengths, self._parts))
         length: float = torch.linalg.vector_norm(lengths).item()
-        if length > largest:
-            factor = largest / (length + EPSILON)
-            self._workers.map(lambda part: part.scale(factor), self._parts)
+        self._shortened = largest / (length + EPSILON) if length > largest else 1.0
         return length
 
     def step(self, share: float) -> None:
         """Adjust every weight by its gradient, with `share` of the learning rates."""
-        self._workers.map(lambda part: part.step(share), self._parts)
+        factor, self._shortened = self._shortened, 1.0
+        self._workers.map(lambda part: part.step(share, factor), self._parts)
 
     def forget_gradients(self) -> None:
         """Drop the gradients, before the next are worked out."""
@@ -138,12 +141,10 @@ class _Part:
         return torch.stack(list(torch._foreach_norm(self._gradients())))
 
     @torch.no_grad()
-    def scale(self, factor: float) -> None:
-        """Multiply the gradients."""
-        torch._foreach_mul_(self._gradients(), factor)
-
-    def step(self, share: float) -> None:
-        """Adjust the parameters."""
+    def step(self, share: float, factor: float) -> None:
+        """Adjust the parameters by their gradients, each of these multiplied with `factor`."""
+        if factor != 1.0:
+            torch._foreach_mul_(self._gradients(), factor)
         self._adamw.step(share)
         self._muon.step(share)
 

@@ -14,30 +14,34 @@ from nextword.model import whole
 from nextword.model.decoder import Decoder
 
 
-def takes_int16(decoder: Decoder, training: TrainingConfig, *, threads: int) -> bool:
+def goes_at_once(decoder: Decoder, training: TrainingConfig) -> bool:
+    """Whether a thread that works alone goes through all blocks in one call (model/whole.py)."""
+    plain = training.compile != "yes" and training.dropout == 0
+    known = whole.exists(decoder.config, decoder.compute_dtype)
+    return decoder.device.type == "cpu" and plain and known
+
+
+def takes_int16(decoder: Decoder, training: TrainingConfig, *, at_once: bool) -> bool:
     """Whether products are to be of whole numbers of 16 bits.
 
-    They are where blocks are gone through whole, each time by one thread, and where the processor
+    They are where each thread goes through all blocks in one call, and where the processor
     multiplies more of them at a time than floats; asked for, they are on any processor.
 
     Args:
         decoder: the model, its dtype chosen.
         training: how it learns.
-        threads: that torch has for each share of the rows.
+        at_once: whether blocks are gone through in one call.
 
     Raises:
         ConfigError: they are asked for where they cannot be: on a GPU, or without a C compiler.
     """
-    asked, on_cpu = training.precision == "int16", decoder.device.type == "cpu"
-    if asked and not (on_cpu and whole.has_c(decoder.compute_dtype)):
+    asked = training.precision == "int16"
+    if asked and not (decoder.device.type == "cpu" and whole.has_c(decoder.compute_dtype)):
         raise ConfigError(
             "precision 'int16' needs a processor, not a GPU, and a C compiler (cc, gcc or clang); "
             f"the device is {decoder.device}. Give 'auto', 'float32' or 'bfloat16'."
         )
-    at_once = threads == 1 and training.compile != "yes" and training.dropout == 0
-    known = whole.exists(decoder.config, decoder.compute_dtype)
-    wanted = asked or (training.precision == "auto" and int16.is_fast())
-    return on_cpu and at_once and known and wanted
+    return at_once and (asked or (training.precision == "auto" and int16.is_fast()))
 
 
 def peak_of(decoder: Decoder) -> float:

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nextword.config import ModelConfig
+from nextword.kernels.blocks import KeptBlocks
 from nextword.model import whole
 from nextword.model.attention import Attention, Layout, choose_kernel, make_mask
 from nextword.model.cache import KeyValueCache
@@ -105,6 +106,7 @@ class Decoder(nn.Module):
         positions: Tensor | None = None,
         documents: Tensor | None = None,
         last_only: bool = False,
+        kept: KeptBlocks | None = None,
     ) -> Tensor:
         """The logits of the next token at every position.
 
@@ -115,6 +117,8 @@ class Decoder(nn.Module):
                 0 within each document.
             documents: [B, T] whole numbers; tokens see only earlier ones with the same number.
             last_only: leave out the logits of all positions but the last, T = 1 in the result.
+            kept: where the gradients of the blocks' weights are left if the blocks are gone
+                through in one call; else it stays as it is.
 
         Returns:
             logits [B, T, V] in `compute_dtype`.
@@ -130,7 +134,7 @@ class Decoder(nn.Module):
         layout = self._layout(token_ids, cache, positions, documents)
         residual = self._embed(token_ids, positions, layout)  # [B, T, M]
         residual = F.dropout(residual, layout.dropout)
-        residual = self._through_blocks(residual, layout)
+        residual = self._through_blocks(residual, layout, kept)
         if cache is not None:
             cache.advance(token_ids.shape[1])
         if last_only:
@@ -204,7 +208,7 @@ class Decoder(nn.Module):
             dropout=dropout,
         )
 
-    def _through_blocks(self, residual: Tensor, layout: Layout) -> Tensor:
+    def _through_blocks(self, residual: Tensor, layout: Layout, kept: KeptBlocks | None) -> Tensor:
         if layout.whole:
             turn, documents = layout.rotation, layout.documents
             return whole.through(
@@ -214,6 +218,7 @@ class Decoder(nn.Module):
                 turn=turn,
                 documents=documents,
                 int16=self.int16,
+                kept=kept,
             )
         for block in self.blocks:
             residual = block(residual, layout, self.compute_dtype)

@@ -5,6 +5,7 @@ that it does not know go through `Attention` and `FeedForward`, and all do where
 Hooks on a block or on what is in it are not called on this way.
 """
 
+import functools
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, cast
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from nextword.config import ModelConfig
 from nextword.kernels import blocks
-from nextword.kernels.blocks import ACTIVATIONS, BlockSizes, BlocksStep
+from nextword.kernels.blocks import ACTIVATIONS, BlockSizes, BlocksStep, KeptBlocks
 from nextword.model.position import Rotation
 
 if TYPE_CHECKING:
@@ -57,10 +58,21 @@ def through(
     turn: Rotation | None,
     documents: Tensor | None,
     int16: bool,
+    kept: KeptBlocks | None,
 ) -> Tensor:
-    """The residual [B, T, M] behind the last block; `documents` and `int16` as in `Decoder`."""
+    """The residual [B, T, M] behind the last block; the rest as in `Decoder` and its forward."""
+    cos, sin = (None, None) if turn is None else turn
+    if documents is not None:
+        documents = documents.long().expand(residual.shape[:2])
+    weights = [] if kept is not None else weights_of(stack)
+    sizes = _sizes(config, int16)
+    return BlocksStep.apply(sizes, kept, residual, cos, sin, documents, *weights)  # type: ignore[no-untyped-call,no-any-return]
+
+
+@functools.lru_cache(maxsize=8)
+def _sizes(config: ModelConfig, int16: bool) -> BlockSizes:
     feeds = config.feed_forward != "none"
-    sizes = BlockSizes(
+    return BlockSizes(
         norm=config.norm,
         heads=config.n_heads,
         shared=config.kv_heads,
@@ -73,11 +85,11 @@ def through(
         gated=config.gated,
         int16=int16,
     )
-    cos, sin = (None, None) if turn is None else turn
-    if documents is not None:
-        documents = documents.long().expand(residual.shape[:2])
-    weights = [weight for block in stack for weight in _weights(cast("Block", block))]
-    return BlocksStep.apply(sizes, residual, cos, sin, documents, *weights)  # type: ignore[no-untyped-call,no-any-return]
+
+
+def weights_of(stack: Iterable[nn.Module]) -> list[Tensor | None]:
+    """The blocks' weights, as `BlocksStep` takes them."""
+    return [weight for block in stack for weight in _weights(cast("Block", block))]
 
 
 def _weights(block: "Block") -> Iterator[Tensor | None]:

@@ -9,7 +9,7 @@ import torch
 from nextword.config import TrainingConfig
 from nextword.errors import ConfigError
 from nextword.kernels import blocks, int16
-from nextword.learn.precision import peak_of, takes_int16
+from nextword.learn.precision import goes_at_once, peak_of, takes_int16
 from nextword.model import Decoder
 from nextword.presets import preset
 
@@ -23,9 +23,10 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(int16, "is_fast", lambda: True)
 
 
-def takes(threads: int = 1, **training: Any) -> bool:
-    decoder = Decoder(preset("qwen3", **SIZES))
-    return takes_int16(decoder, dataclasses.replace(PLAIN, **training), threads=threads)
+def takes(decoder: Decoder | None = None, **given: Any) -> bool:
+    decoder = decoder or Decoder(preset("qwen3", **SIZES))
+    training = dataclasses.replace(PLAIN, **given)
+    return takes_int16(decoder, training, at_once=goes_at_once(decoder, training))
 
 
 def test_they_are_taken_where_they_are_fast(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,22 +43,21 @@ def test_they_are_not_taken_against_the_settings(training: dict[str, Any]) -> No
     assert not takes(**training)
 
 
-def test_they_are_not_taken_where_blocks_are_not_gone_through_whole() -> None:
-    assert not takes(threads=2)
-    decoder = Decoder(preset("gpt2", **SIZES, feed_forward="gelu"))
-    assert not takes_int16(decoder, PLAIN, threads=1)
+def test_they_are_not_taken_where_blocks_are_not_gone_through_at_once() -> None:
     decoder = Decoder(preset("gpt2", **SIZES))
+    assert takes(decoder)
+    assert not takes_int16(decoder, PLAIN, at_once=False)
+    assert not takes(Decoder(preset("gpt2", **SIZES, feed_forward="gelu")))
     decoder.compute_dtype = torch.bfloat16
-    assert not takes_int16(decoder, PLAIN, threads=1)
+    assert not takes(decoder)
 
 
 def test_what_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.device("meta"):
         elsewhere = Decoder(preset("qwen3", **SIZES))
-    asked = TrainingConfig(steps=1, precision="int16")
     with pytest.raises(ConfigError, match="the device is meta"):
-        takes_int16(elsewhere, asked, threads=1)
-    assert not takes_int16(elsewhere, PLAIN, threads=1)
+        takes(elsewhere, precision="int16")
+    assert not takes(elsewhere)
     monkeypatch.setattr(blocks, "exist", lambda: False)
     with pytest.raises(ConfigError, match="a C compiler"):
         takes(precision="int16")
