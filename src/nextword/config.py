@@ -219,6 +219,7 @@ class TrainingConfig:
     decay_share: float = 0.9  # of the steps, learning rate falling to 0
     gradient_clip: float = 1.0  # largest norm of the whole gradient; 0: no clipping
     dropout: float = 0.0  # share of activations and attention weights dropped
+    label_smoothing: float = 0.0  # share of what is wanted that goes to all words alike
     learn: Learn = "everything"  # every next word, or those of replies only
     talks: float = 0.5  # of the rows of dialogues in which later ones see earlier ones, as in chat
     precision: Precision = "auto"  # of matrix products; weights stay float32 (docs/precision.md)
@@ -242,7 +243,7 @@ class TrainingConfig:
             )
         for name in ("warmup_share", "decay_share", "talks"):
             within(self, name, 0, 1)
-        for name in ("dropout", "momentum", "beta1", "beta2"):
+        for name in ("dropout", "label_smoothing", "momentum", "beta1", "beta2"):
             within(self, name, 0, 1, below=True)
         if self.warmup_share + self.decay_share > 1:
             raise ConfigError(

@@ -49,7 +49,7 @@ QUICK_MODULES = {
     "nextword.teach.config",
 }
 # All that the model's room may import; no files, no JSON, no operating system.
-MODEL_NEEDS = {"collections", "dataclasses", "math", "typing", "torch", "nextword"}
+MODEL_NEEDS = {"collections", "dataclasses", "functools", "math", "typing", "torch", "nextword"}
 LONGEST, LONG = 500, 300  # lines of a file: never more; better not more
 
 

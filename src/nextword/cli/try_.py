@@ -25,6 +25,7 @@ DEPTH, STEPS = 2, 400  # measured: docs/lab-log.md, the recipe of make try
 # Slower than usual: small data gone through many times is learned by heart too soon otherwise.
 RECIPE = {
     "dropout": 0.1,
+    "label_smoothing": 0.0,
     "learning_rate": 3e-3,
     "muon_learning_rate": 2e-2,
     "decay_share": 0.4,

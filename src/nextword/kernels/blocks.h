@@ -1,4 +1,4 @@
-/* What blocks.py hands over: the two halves of a block, and the norm before each. */
+/* What Python hands over: the two halves of a block, the norm before each, and the loss. */
 
 #ifndef BLOCKS_H
 #define BLOCKS_H
@@ -55,11 +55,25 @@ typedef struct {
     Norm norm;
 } FeedForward;
 
+typedef struct {
+    Product product;
+    const float *x;                 /* [R, M], the residual behind the last block */
+    const float *weight, *bias;     /* the unembedding, [V, M] and [V]; bias may be null */
+    const int64_t *targets;         /* [R], below 0 where there is none */
+    float *by_x, *by_weight, *by_bias;
+    float *scratch;
+    int64_t rows, width, words, group, int16;
+    float smoothing; /* of the wanted probabilities: this share is spread evenly over all words */
+    Norm norm;
+} Loss;
+
 int64_t attention_scratch(const Attention *a); /* how many floats it takes */
 void attention(const Attention *a);
 void attention_back(const Attention *a);
 int64_t feed_forward_scratch(const FeedForward *f);
 void feed_forward(const FeedForward *f);
 void feed_forward_back(const FeedForward *f);
+int64_t loss_scratch(const Loss *l);
+double loss(const Loss *l);
 
 #endif

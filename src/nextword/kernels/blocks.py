@@ -6,31 +6,29 @@ residual link. In float32, on one thread: `learn/gradients.py` deals rows out to
 A gradient of the gradient is refused: torch says so.
 """
 
-import ctypes
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from nextword.kernels.lean import pays
-from nextword.kernels.native import POINTER, REAL, WHOLE, kernels
+from nextword.kernels.native import kernels
 from nextword.kernels.products import product
-
-NormKind = Literal["none", "rms", "layer"]
-NORMS: dict[str, int] = {"none": 0, "rms": 1, "layer": 2}
-ACTIVATIONS: dict[str, int] = {"relu": 0, "relu2": 1, "gelu_tanh": 2, "swiglu": 3}
-LEAST_ROWS = 128  # that go through half a block together; see `rows_together`
-
-NORM = ("weight", "bias")
-ATTENTION = (  # what half a block multiplies and adds; each [rows, columns] or [width]
-    *("query", "key", "value", "output"),
-    *("query_bias", "key_bias", "value_bias", "output_bias", "query_norm", "key_norm"),
+from nextword.kernels.structs import (
+    ACTIVATIONS,
+    HALVES,
+    NORM,
+    NORMS,
+    AttentionStruct,
+    FeedForwardStruct,
+    NormKind,
+    place,
 )
-FEED_FORWARD = ("gate", "up", "down", "gate_bias", "up_bias", "down_bias")
-HALVES = (ATTENTION, FEED_FORWARD)
+
+LEAST_ROWS = 128  # that go through half a block together; see `rows_together`
 
 
 @dataclass(frozen=True)
@@ -141,8 +139,6 @@ class BlocksStep(torch.autograd.Function):
             calls.point_back(found)
         by_x = torch.empty_like(x)
         calls.backward(gradients[0].contiguous(), by_x)
-        if kept is not None:
-            kept.filled = True
         by_weights = () if found is None else found.of_weights
         return None, None, by_x, None, None, None, *by_weights
 
@@ -178,13 +174,14 @@ class KeptBlocks:
 
     Attributes:
         gradients: of the weights, after a way back.
-        filled: whether there was a way back since it was set to False.
+        weights: whose they are.
+        entered: whether blocks were gone through with it since it was set to False.
     """
 
     def __init__(self, weights: Sequence[Tensor | None]) -> None:
-        self._weights = list(weights)
-        self.gradients = FlatGradients(self._weights)
-        self.filled = False
+        self.weights = list(weights)
+        self.gradients = FlatGradients(self.weights)
+        self.entered = False
         self._calls: _Calls | None = None
         self._made_for: object = None
 
@@ -192,51 +189,14 @@ class KeptBlocks:
         self, sizes: BlockSizes, shape: torch.Size, given: Sequence[Tensor | None]
     ) -> "_Calls":
         """The structs for x of this shape, made anew where it is another than before."""
+        self.entered = True
         made_for = sizes, shape, None if given[1] is None else given[1].shape
         if self._calls is None or made_for != self._made_for:
             self._calls, self._made_for = _Calls(sizes, shape, given), made_for
-            self._calls.point(self._weights)
+            self._calls.point(self.weights)
             self._calls.point_back(self.gradients)
         self._calls.begin(given)
         return self._calls
-
-
-class _Norm(ctypes.Structure):
-    _fields_ = [
-        *((name, POINTER) for name in NORM),
-        *((f"by_{name}", POINTER) for name in NORM),
-        *(("kind", WHOLE), ("epsilon", REAL)),
-    ]
-
-
-class _Attention(ctypes.Structure):
-    """`Attention` of blocks.h."""
-
-    _fields_ = [
-        *((name, POINTER) for name in ("product", "x", "y", "joined", "context", "log_sum")),
-        *((name, POINTER) for name in ATTENTION),
-        *((name, POINTER) for name in ("cos", "sin", "documents", "gradient", "by_x")),
-        *((f"by_{name}", POINTER) for name in ATTENTION),
-        ("scratch", POINTER),
-        *((name, WHOLE) for name in ("batch", "tokens", "places", "width", "heads", "shared")),
-        *((name, WHOLE) for name in ("head_width", "window", "group", "int16")),
-        *((name, REAL) for name in ("scale", "epsilon")),
-        ("norm", _Norm),
-    ]
-
-
-class _FeedForward(ctypes.Structure):
-    """`FeedForward` of blocks.h."""
-
-    _fields_ = [
-        *((name, POINTER) for name in ("product", "x", "y", "gated", "raised")),
-        *((name, POINTER) for name in FEED_FORWARD),
-        *((name, POINTER) for name in ("gradient", "by_x")),
-        *((f"by_{name}", POINTER) for name in FEED_FORWARD),
-        ("scratch", POINTER),
-        *((name, WHOLE) for name in ("rows", "width", "inner", "group", "activation", "int16")),
-        ("norm", _Norm),
-    ]
 
 
 class _Calls:
@@ -259,7 +219,8 @@ class _Calls:
         self._sizes, self._shape = sizes, (batch * tokens, width)
         self._kept: Tensor | None = None
         self._vectors: Tensor | None = None
-        self._attentions, self._feed_forwards = (_Attention * count)(), (_FeedForward * count)()
+        self._attentions = (AttentionStruct * count)()
+        self._feed_forwards = (FeedForwardStruct * count)()
         for attention, window in zip(self._attentions, sizes.windows, strict=True):
             attention.batch, attention.tokens, attention.width = batch, tokens, width
             attention.places = tokens if cos is None else cos.numel() // cos.shape[-1]
@@ -280,7 +241,7 @@ class _Calls:
 
     def begin(self, given: Sequence[Tensor | None]) -> None:
         """Tell the structs where x, cos, sin and documents lie."""
-        x, cos, sin, documents = map(_place, given)
+        x, cos, sin, documents = map(place, given)
         self._attentions[0].x = x
         for attention in self._attentions:
             attention.cos, attention.sin, attention.documents = cos, sin, documents
@@ -335,7 +296,7 @@ class _Calls:
 
     def _point(self, tensors: Sequence[Tensor | None], *, prefix: str) -> None:
         """Tell the structs where their weights lie, or the weights' gradients."""
-        left = map(_place, tensors)
+        left = map(place, tensors)
         for pair in zip(self._attentions, self._feed_forwards, strict=True):
             for call, names in zip(pair, HALVES, strict=True):
                 for name in NORM:
@@ -366,7 +327,3 @@ class _Taker:
         place = self._next
         self._next += 4 * count
         return place
-
-
-def _place(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()

@@ -28,7 +28,9 @@ enum { BYTES = 16, ROWS = 4, FAST = 0 };
 #endif
 
 enum { LANES = BYTES / 4, PANEL = 2 * LANES };
-enum { STRETCH = 256 }; /* numbers whose products are added up as whole numbers */
+enum { STRETCH = 256 };  /* numbers whose products are added up as whole numbers */
+enum { AT_ONCE = 128 };  /* numbers of a vector that go into a panel before the next vector's do */
+enum { BLOCK_ROWS = 512, BLOCK_COLUMNS = 256 }; /* of a result that stays in the cache meanwhile */
 #define LARGEST 2896.0f /* 256 · 2896² < 2³¹ */
 
 typedef int32_t Wholes __attribute__((vector_size(BYTES)));
@@ -71,8 +73,7 @@ static inline float share_of(int32_t largest)
     return largest > 0 ? LARGEST / float_of(largest) : 0.0f;
 }
 
-/* One vector whose numbers lie side by side, into pairs that lie `apart`. */
-static inline float shorten(const float *x, int64_t length, int32_t *pairs, int64_t apart)
+static inline int32_t largest_of(const float *x, int64_t length)
 {
     int32_t largest = 0;
 #pragma omp simd reduction(max : largest)
@@ -80,13 +81,36 @@ static inline float shorten(const float *x, int64_t length, int32_t *pairs, int6
         int32_t size = bits_of(x[i]) & 0x7fffffff;
         largest = size > largest ? size : largest;
     }
-    float share = share_of(largest);
+    return largest;
+}
+
+/* Numbers that lie side by side into pairs that lie `apart`. */
+static inline void pair_up(const float *x, int64_t length, float share, int32_t *pairs,
+                           int64_t apart)
+{
     int64_t whole = length / 2;
 #pragma omp simd
     for (int64_t p = 0; p < whole; p++)
         pairs[p * apart] = pair_of(x[2 * p] * share, x[2 * p + 1] * share);
     if (length % 2) pairs[whole * apart] = pair_of(x[length - 1] * share, 0.0f);
-    return scale_of(largest);
+}
+
+/* One panel of `count` vectors that lie one below the other; some numbers of all, then the next. */
+static void shorten_panel(const Factor *factor, int64_t first, int64_t count, int32_t *pairs,
+                          float *scale)
+{
+    float share[PANEL];
+    const float *x = factor->at + first * factor->step;
+    for (int64_t v = 0; v < count; v++) {
+        int32_t largest = largest_of(x + v * factor->step, factor->length);
+        share[v] = share_of(largest);
+        scale[v] = scale_of(largest);
+    }
+    for (int64_t i = 0; i < factor->length; i += AT_ONCE) {
+        int64_t numbers = factor->length - i < AT_ONCE ? factor->length - i : AT_ONCE;
+        for (int64_t v = 0; v < count; v++)
+            pair_up(x + v * factor->step + i, numbers, share[v], pairs + i / 2 * PANEL + v, PANEL);
+    }
 }
 
 enum { TOGETHER = 4 }; /* rows that are looked at together, so that `largest` is stored less often */
@@ -149,9 +173,9 @@ static void shorten_in_panels(Factor *factor, float *room)
         return;
     }
     if (count % PANEL) memset(room, 0, (size_t)short_room(count, factor->length) * sizeof *room);
-    for (int64_t v = 0; v < count; v++)
-        scale[v] = shorten(factor->at + v * factor->step, factor->length,
-                           pairs + v / PANEL * PANEL * half + v % PANEL, PANEL);
+    for (int64_t first = 0; first < count; first += PANEL)
+        shorten_panel(factor, first, count - first < PANEL ? count - first : PANEL,
+                      pairs + first * half, scale + first);
 }
 
 void shorten_right(Factor *factor, float *room) { shorten_in_panels(factor, room); }
@@ -166,8 +190,12 @@ void shorten_left(Factor *factor, float *room)
     int32_t *pairs = (int32_t *)(void *)room;
     float *scale = room + factor->count * half;
     factor->pairs = pairs, factor->scale = scale, factor->in_panels = 0;
-    for (int64_t v = 0; v < factor->count; v++)
-        scale[v] = shorten(factor->at + v * factor->step, factor->length, pairs + v * half, 1);
+    for (int64_t v = 0; v < factor->count; v++) {
+        const float *x = factor->at + v * factor->step;
+        int32_t largest = largest_of(x, factor->length);
+        scale[v] = scale_of(largest);
+        pair_up(x, factor->length, share_of(largest), pairs + v * half, 1);
+    }
 }
 
 static inline Wholes wholes_at(const int32_t *at)
@@ -251,33 +279,46 @@ static void multiply_rows(const Tile *tile, int rows, const Factor *left, int64_
 }
 
 /* How many rows from `row` on go together: no more than ROWS, all of one panel. */
-static int together(const Factor *left, int64_t row)
+static int64_t together(const Factor *left, int64_t row, int64_t end)
 {
     int64_t most = left->in_panels ? PANEL - row % PANEL : ROWS;
     if (most > ROWS) most = ROWS;
-    return (int)(left->count - row < most ? left->count - row : most);
+    return end - row < most ? end - row : most;
 }
 
-void multiply_short(const Factor *left, const Factor *right, float *out, int64_t step, int add)
+/* A block of the result, to which all stretches are added before the next block. */
+static void multiply_block(const Factor *left, const Factor *right, int64_t first, int64_t end,
+                           int64_t first_column, int64_t end_column, Tile tile)
 {
     int64_t half = (right->length + 1) / 2, stretch = STRETCH / 2;
-    for (int64_t pair = 0; pair < half; pair += stretch, add = 1) {
-        Tile tile = {.step = step, .add = add};
+    float *out = tile.out;
+    for (int64_t pair = 0; pair < half; pair += stretch, tile.add = 1) {
         tile.pairs = half - pair < stretch ? half - pair : stretch;
-        for (int64_t column = 0; column < right->count; column += PANEL) {
+        for (int64_t column = first_column; column < end_column; column += PANEL) {
             tile.columns = right->count - column;
             tile.right = right->pairs + column * half + pair * PANEL;
             tile.right_scale = right->scale + column;
-            for (int64_t row = 0, rows; row < left->count; row += rows) {
+            for (int64_t row = first, rows; row < end; row += rows) {
                 int64_t inside = row % PANEL;
                 tile.left = left->in_panels
                                 ? left->pairs + (row - inside) * half + pair * PANEL + inside
                                 : left->pairs + row * half + pair;
                 tile.left_scale = left->scale + row;
-                tile.out = out + row * step + column;
-                rows = together(left, row);
+                tile.out = out + row * tile.step + column;
+                rows = together(left, row, end);
                 multiply_rows(&tile, (int)rows, left, half);
             }
         }
     }
+}
+
+static int64_t least(int64_t one, int64_t other) { return one < other ? one : other; }
+
+void multiply_short(const Factor *left, const Factor *right, float *out, int64_t step, int add)
+{
+    Tile tile = {.out = out, .step = step, .add = add};
+    for (int64_t row = 0; row < left->count; row += BLOCK_ROWS)
+        for (int64_t column = 0; column < right->count; column += BLOCK_COLUMNS)
+            multiply_block(left, right, row, least(left->count, row + BLOCK_ROWS), column,
+                           least(right->count, column + BLOCK_COLUMNS), tile);
 }

@@ -43,6 +43,7 @@ BLOCKS: dict[str, list[Any]] = {  # of blocks.c: an array of structs for either 
     "blocks": [POINTER] * 2 + [WHOLE],
     "blocks_back": [POINTER] * 2 + [WHOLE],
 }
+LOSS: dict[str, list[Any]] = {"loss_scratch": [POINTER], "loss": [POINTER]}  # of loss.c
 INT16: dict[str, list[Any]] = {  # of int16.c
     "int16_is_fast": [],
     "short_room": [WHOLE] * 2,
@@ -50,13 +51,19 @@ INT16: dict[str, list[Any]] = {  # of int16.c
     "shorten_right": [POINTER] * 2,
     "multiply_short": [POINTER] * 3 + [WHOLE, ctypes.c_int],
 }
-RETURN_WHOLE = ("blocks_scratch", "int16_is_fast", "short_room")  # the others return nothing
+RETURNED = {  # the others return nothing
+    **dict.fromkeys(("blocks_scratch", "loss_scratch", "int16_is_fast", "short_room"), WHOLE),
+    "loss": ctypes.c_double,
+}
 SOURCES = {  # dtype → files, and what they are compiled with
-    torch.float32: (("steps.c", "attention.c", "feed_forward.c", "blocks.c", "int16.c"), ()),
+    torch.float32: (
+        ("steps.c", "attention.c", "feed_forward.c", "blocks.c", "loss.c", "int16.c"),
+        (),
+    ),
     torch.bfloat16: (("steps.c",), ("-DBFLOAT16",)),
 }
 SIGNATURES: dict[torch.dtype, dict[str, list[Any]]] = {
-    torch.float32: STEPS | BLOCKS | INT16,
+    torch.float32: STEPS | BLOCKS | LOSS | INT16,
     torch.bfloat16: STEPS,
 }
 
@@ -91,7 +98,7 @@ def _declared(library: ctypes.CDLL, signatures: dict[str, list[Any]]) -> ctypes.
     for name, arguments in signatures.items():
         function = getattr(library, name)
         function.argtypes = arguments
-        function.restype = WHOLE if name in RETURN_WHOLE else None
+        function.restype = RETURNED.get(name)
     return library
 
 

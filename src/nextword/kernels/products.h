@@ -1,4 +1,4 @@
-/* What both halves of a block are made of: products of rows with matrices, and the norm. */
+/* What the blocks and the loss are made of: products of rows with matrices, and the norm. */
 
 #ifndef PRODUCTS_H
 #define PRODUCTS_H
@@ -136,7 +136,7 @@ static inline const float *normed(const Norm *norm, const float *x, float *out, 
     return out;
 }
 
-/* by_x = gradient (of the residual link) + the way back through the norm of `by_normed`. */
+/* by_x = gradient (of the residual link, unless null) + the way back through the norm. */
 static inline void normed_back(const Norm *norm, const float *by_normed, const float *x,
                                const float *inverse, const float *gradient, float *by_x,
                                int64_t rows, int64_t width)
@@ -164,7 +164,8 @@ static inline void normed_back(const Norm *norm, const float *by_normed, const f
     }
     const float *way_round = norm->kind == NO_NORM ? by_normed : by_x;
 #pragma omp simd
-    for (int64_t i = 0; i < rows * width; i++) by_x[i] = gradient[i] + way_round[i];
+    for (int64_t i = 0; i < rows * width; i++)
+        by_x[i] = (gradient ? gradient[i] : 0.0f) + way_round[i];
 }
 
 #endif

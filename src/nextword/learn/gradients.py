@@ -7,6 +7,7 @@ that is faster, on a busy one more than twice as fast (docs/lab-log.md).
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -24,6 +25,7 @@ LEAST_WORK = 4e9  # multiplications and additions of a thread's rows; less would
 LEAST_WORK_WHOLE = 1e9  # the same where all blocks are gone through in one call
 EVEN = 0.8  # of the threads' time at least is used; three rows on two threads waste a quarter
 MOST_GRADIENTS = 2**25  # numbers of all shares, each of which has gradients of its own
+MOST_GRADIENTS_INT16 = 2**29  # the same where products are of int16, and so much faster that way
 
 Rows = tuple[Tensor, Tensor, Tensor | None]  # tokens, targets, documents; see `loss_of`
 
@@ -58,12 +60,12 @@ class Gradients:
         shared: bool = True,
     ) -> None:
         self._decoder = decoder
-        self._loss_of = loss_function(training)
+        self._loss_of = partial(loss_function(training), smoothing=training.label_smoothing)
         count = n_shares(decoder, training, rows=rows, context=context) if shared else 1
         self.workers = Workers(count)
         threads = torch.get_num_threads() // count
-        at_once = threads == 1 and goes_at_once(decoder, training)
-        decoder.int16 = takes_int16(decoder, training, at_once=at_once)
+        at_once = threads == 1 and goes_at_once(decoder, training, decoder.device)
+        decoder.int16 = takes_int16(decoder, training, decoder.device, at_once=at_once)
         self._weights = weights = whole.weights_of(decoder.blocks) if at_once else []
         self._kept: list[KeptBlocks | None] = [None] * count
         if at_once:
@@ -105,14 +107,17 @@ class Gradients:
 
     def _apart(self, kept: KeptBlocks | None, rows: Rows, known: int) -> _Share:
         """A share of the loss and its gradients, which touch no other share's."""
-        loss = self._loss_of(self._decoder, *rows, kept=kept) / known
         if kept is None:
+            loss = self._loss_of(self._decoder, *rows) / known
             return _Share(loss.item(), torch.autograd.grad(loss, self._parameters))
-        kept.filled = False
-        share = _Share(loss.item(), torch.autograd.grad(loss, self._outside))
-        if not kept.filled:
-            raise RuntimeError("torch's number of threads was changed while a model learns")
-        return share
+        kept.entered = False
+        loss = self._loss_of(self._decoder, *rows, kept=kept) / known
+        if not kept.entered:
+            raise RuntimeError(
+                "the decoder is not in training mode, or torch's number of threads was changed "
+                "while it learns; call decoder.train(), and leave the threads as they are"
+            )
+        return _Share(loss.item(), torch.autograd.grad(loss, self._outside))
 
     def _sum(self, shares: Sequence[_Share], which: slice) -> None:
         """Add the shares up for some of the parameters, always in one order: sums round alike."""
@@ -169,18 +174,20 @@ def n_shares(
         rows, context: how many sequences of how many tokens.
         device: where it will be; None: where the decoder is.
     """
-    kind = (device or decoder.device).type
-    alone = kind != "cpu" or training.compile == "yes" or training.dropout > 0
+    device = device or decoder.device
+    alone = device.type != "cpu" or training.compile == "yes" or training.dropout > 0
     if alone:
         return 1
     threads = torch.get_num_threads()
     work = flops_per_token(decoder, context) * rows * context
-    known = whole.exists(decoder.config, decoder.compute_dtype)
 
     def pays(count: int) -> bool:
-        least = LEAST_WORK_WHOLE if known and count == threads else LEAST_WORK
+        known = count == threads and goes_at_once(decoder, training, device)
+        int16 = takes_int16(decoder, training, device, at_once=known)
+        least = LEAST_WORK_WHOLE if known else LEAST_WORK
+        most = MOST_GRADIENTS_INT16 if int16 else MOST_GRADIENTS
         even = rows / (count * math.ceil(rows / count)) >= EVEN
-        fits = count * decoder.n_parameters <= MOST_GRADIENTS
+        fits = count * decoder.n_parameters <= most
         return even and fits and work >= count * least
 
     counts = (n for n in range(2, min(threads, rows) + 1) if threads % n == 0)

@@ -4,21 +4,29 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nextword.kernels.blocks import KeptBlocks
+from nextword.model import whole
 from nextword.model.decoder import Decoder
 
 NO_LOSS = -1  # the target of a position that has no next word to learn
 
 
-def loss_sum(logits: Tensor, targets: Tensor) -> Tensor:
+def loss_sum(logits: Tensor, targets: Tensor, *, smoothing: float = 0.0) -> Tensor:
     """The sum over positions of -log p(next token), in nats, worked out in float32.
 
     Args:
         logits: [B, T, V].
         targets: [B, T] int64; `NO_LOSS` leaves a position out.
+        smoothing: the share of what is wanted that goes to all words alike. It changes what is
+            learned, the gradient, and not the value.
     """
-    return F.cross_entropy(
-        logits.flatten(0, 1).float(), targets.flatten(), ignore_index=NO_LOSS, reduction="sum"
+    rows, wanted = logits.flatten(0, 1).float(), targets.flatten()
+    loss = F.cross_entropy(rows, wanted, ignore_index=NO_LOSS, reduction="sum")
+    if not smoothing:
+        return loss
+    learned = F.cross_entropy(
+        rows, wanted, ignore_index=NO_LOSS, reduction="sum", label_smoothing=smoothing
     )
+    return loss.detach() + (learned - learned.detach())
 
 
 def loss_of(
@@ -27,7 +35,11 @@ def loss_of(
     targets: Tensor,
     documents: Tensor | None,
     *,
+    smoothing: float = 0.0,
     kept: KeptBlocks | None = None,
 ) -> Tensor:
-    """The loss of a decoder on a batch; see `loss_sum` and `Decoder.forward`."""
-    return loss_sum(decoder(tokens, documents=documents, kept=kept), targets)
+    """The loss of a decoder on a batch; see `loss_sum`, `Decoder.forward`, `Decoder.residual`."""
+    residual = decoder.residual(tokens, documents=documents, kept=kept)
+    if kept is not None and decoder.config.logit_soft_cap is None:
+        return whole.loss_sum(decoder, residual, targets, smoothing)
+    return loss_sum(decoder.logits(residual), targets, smoothing=smoothing)

@@ -2,7 +2,8 @@
 
 What a model sees for the twentieth time it learns by heart more than it learns from. So where time
 is the budget, small data is not gone through more than MOST_PASSES times: time that is left goes to
-a larger model. And data seen often is learned at gentler rates. Measured: docs/lab-log.md.
+a larger model. And data seen often is learned at gentler rates, with dropout and smoothed labels,
+so that the model does not become too sure of what it knows by heart. Measured: docs/lab-log.md.
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from nextword.learn.data import Prepared
 MOST_PASSES = 40  # over the data, where time is the budget
 OFTEN = 20  # passes, from which on the rates are the gentle ones
 GENTLE = {"learning_rate": 3e-3, "muon_learning_rate": 2e-2}
+UNSURE = {"dropout": 0.2, "label_smoothing": 0.1}
 
 
 def tokens_of_pass(data: Prepared) -> int:
@@ -21,7 +23,7 @@ def tokens_of_pass(data: Prepared) -> int:
 
 
 def seen_often(passes: float) -> bool:
-    """Whether so many passes over the data call for the gentle rates."""
+    """Whether so many passes over the data call for gentle rates, dropout and smoothed labels."""
     return passes >= OFTEN
 
 
@@ -32,3 +34,8 @@ def gentle(settings: Mapping[str, Any]) -> dict[str, Any]:
     """
     rates = GENTLE if settings.get("optimizer", "muon") == "muon" else {}
     return rates | dict(settings)
+
+
+def unsure(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of TrainingConfig with dropout and smoothed labels, where none were asked for."""
+    return UNSURE | dict(settings)

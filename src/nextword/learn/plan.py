@@ -14,7 +14,7 @@ from nextword.learn.data import Prepared
 from nextword.learn.evaluate import to_tensors
 from nextword.learn.gradients import Gradients, n_shares
 from nextword.learn.optimizer import Optimizer
-from nextword.learn.passes import MOST_PASSES, gentle, seen_often, tokens_of_pass
+from nextword.learn.passes import MOST_PASSES, gentle, seen_often, tokens_of_pass, unsure
 from nextword.learn.request import TrainRequest
 from nextword.machine import pick_device, pick_precision
 from nextword.model.decoder import Decoder
@@ -99,7 +99,7 @@ def _timed(
     request: TrainRequest, data: Prepared, batch: int, *, seconds: float, started: float
 ) -> Plan:
     """The plan for a time: the model, the batch and the number of steps follow from the speed."""
-    model, speed = _choose(request, data, _settings(request, data, batch, 1), seconds=seconds)
+    model, speed = _choose(request, data, batch, seconds=seconds)
     left = max(seconds * (1 - RESERVE_SHARE) - (time.monotonic() - started), 1.0)
     worth = MOST_PASSES * tokens_of_pass(data)
     batch = _batch(request, data, batch_tokens_for(min(left * speed, worth)))
@@ -138,8 +138,12 @@ def _settings(request: TrainRequest, data: Prepared, batch: int, steps: int) -> 
     settings = dict(request.training) | {"batch_size": batch, "steps": steps}
     if not _has_scaled_scores(request, data):  # the article's scores suffer from decay: lab log
         settings.setdefault("weight_decay", 0.0)
-    gently = seen_often(passes) or data.model is not None  # what is known already is not shaken
-    return config_from(TrainingConfig, gentle(settings) if gently else settings)
+    often = seen_often(passes)
+    if often or data.model is not None:  # what is known already is not shaken
+        settings = gentle(settings)
+    if often and data.held_out is not None and _has_scaled_scores(request, data):
+        settings = unsure(settings)
+    return config_from(TrainingConfig, settings)
 
 
 def _has_scaled_scores(request: TrainRequest, data: Prepared) -> bool:
@@ -200,7 +204,7 @@ def model_at(request: TrainRequest, data: Prepared, depth: int) -> ModelConfig:
 
 
 def _choose(
-    request: TrainRequest, data: Prepared, training: TrainingConfig, *, seconds: float
+    request: TrainRequest, data: Prepared, batch: int, *, seconds: float
 ) -> tuple[ModelConfig, float]:
     """The model for the time, and its measured speed in tokens per second.
 
@@ -209,15 +213,26 @@ def _choose(
     the time, up to the default depth: a larger one was no better. Measured on this machine from the
     smallest depth up. A depth that was asked for is only measured.
     """
+
+    def measured(model: ModelConfig) -> float:
+        """Its speed in the way it would learn: data seen often with dropout, which takes time."""
+        once = _settings(request, data, batch, 1)
+        speed = _speed(model, data, once, seconds=seconds)
+        steps = int(min(speed * seconds, worth) / (batch * data.context))
+        often = _settings(request, data, batch, max(steps, 1))
+        if often.dropout != once.dropout:
+            speed = _speed(model, data, often, seconds=seconds)
+        return speed
+
+    worth = MOST_PASSES * tokens_of_pass(data)
     sized = {"d_model", "n_layers"} & request.model.keys()
     if request.depth is not None or sized or data.model is not None:
         model = model_at(request, data, depth_of(request))
-        return model, _speed(model, data, training, seconds=seconds)
-    worth = MOST_PASSES * tokens_of_pass(data)
+        return model, measured(model)
     best: tuple[ModelConfig, float] | None = None
     for depth in DEPTHS:
         model = model_at(request, data, depth)
-        speed = _speed(model, data, training, seconds=seconds)
+        speed = measured(model)
         enough = TOKENS_PER_WEIGHT * block_weights(model)
         if depth <= DEFAULT_DEPTH:
             enough = min(enough, worth)
@@ -242,6 +257,7 @@ def _speed(
     device = pick_device(training.device)
     decoder = Decoder(model).to(device)
     decoder.compute_dtype = pick_precision(training.precision, device)
+    decoder.dropout = training.dropout
     samples = data.samples(seed=1, learn=training.learn, talks=training.talks)
     times: list[float] = []
     rows = training.batch_size // training.accumulate

@@ -14,14 +14,16 @@ from nextword.model import whole
 from nextword.model.decoder import Decoder
 
 
-def goes_at_once(decoder: Decoder, training: TrainingConfig) -> bool:
+def goes_at_once(decoder: Decoder, training: TrainingConfig, device: torch.device) -> bool:
     """Whether a thread that works alone goes through all blocks in one call (model/whole.py)."""
     plain = training.compile != "yes" and training.dropout == 0
     known = whole.exists(decoder.config, decoder.compute_dtype)
-    return decoder.device.type == "cpu" and plain and known
+    return device.type == "cpu" and plain and known
 
 
-def takes_int16(decoder: Decoder, training: TrainingConfig, *, at_once: bool) -> bool:
+def takes_int16(
+    decoder: Decoder, training: TrainingConfig, device: torch.device, *, at_once: bool
+) -> bool:
     """Whether products are to be of whole numbers of 16 bits.
 
     They are where each thread goes through all blocks in one call, and where the processor
@@ -30,16 +32,17 @@ def takes_int16(decoder: Decoder, training: TrainingConfig, *, at_once: bool) ->
     Args:
         decoder: the model, its dtype chosen.
         training: how it learns.
+        device: where it will be.
         at_once: whether blocks are gone through in one call.
 
     Raises:
         ConfigError: they are asked for where they cannot be: on a GPU, or without a C compiler.
     """
     asked = training.precision == "int16"
-    if asked and not (decoder.device.type == "cpu" and whole.has_c(decoder.compute_dtype)):
+    if asked and not (device.type == "cpu" and whole.has_c(decoder.compute_dtype)):
         raise ConfigError(
             "precision 'int16' needs a processor, not a GPU, and a C compiler (cc, gcc or clang); "
-            f"the device is {decoder.device}. Give 'auto', 'float32' or 'bfloat16'."
+            f"the device is {device}. Give 'auto', 'float32' or 'bfloat16'."
         )
     return at_once and (asked or (training.precision == "auto" and int16.is_fast()))
 

@@ -106,7 +106,6 @@ class Decoder(nn.Module):
         positions: Tensor | None = None,
         documents: Tensor | None = None,
         last_only: bool = False,
-        kept: KeptBlocks | None = None,
     ) -> Tensor:
         """The logits of the next token at every position.
 
@@ -117,14 +116,36 @@ class Decoder(nn.Module):
                 0 within each document.
             documents: [B, T] whole numbers; tokens see only earlier ones with the same number.
             last_only: leave out the logits of all positions but the last, T = 1 in the result.
-            kept: where the gradients of the blocks' weights are left if the blocks are gone
-                through in one call; else it stays as it is.
 
         Returns:
             logits [B, T, V] in `compute_dtype`.
 
         Raises:
             ContextError: more tokens than learned positions or than the cache has room for.
+        """
+        residual = self.residual(token_ids, cache=cache, positions=positions, documents=documents)
+        if last_only:
+            residual = residual[:, -1:]  # [B, 1, M]
+        return self.logits(residual)
+
+    def residual(
+        self,
+        token_ids: Tensor,
+        *,
+        cache: KeyValueCache | None = None,
+        positions: Tensor | None = None,
+        documents: Tensor | None = None,
+        kept: KeptBlocks | None = None,
+    ) -> Tensor:
+        """The residual behind the last block, [B, T, M].
+
+        Args:
+            token_ids, cache, positions, documents: as in `forward`.
+            kept: where the gradients of the blocks' weights are left if the blocks are gone
+                through in one call; else it stays as it is.
+
+        Raises:
+            ContextError: as in `forward`.
         """
         if positions is None:
             self._check_length(token_ids.shape[1] + (0 if cache is None else cache.length))
@@ -137,8 +158,10 @@ class Decoder(nn.Module):
         residual = self._through_blocks(residual, layout, kept)
         if cache is not None:
             cache.advance(token_ids.shape[1])
-        if last_only:
-            residual = residual[:, -1:]  # [B, 1, M]
+        return residual
+
+    def logits(self, residual: Tensor) -> Tensor:
+        """The logits [B, T, V] in `compute_dtype` of a residual [B, T, M]."""
         logits = self.unembedding(self.final_norm(residual).to(self.compute_dtype))  # [B, T, V]
         if self.config.logit_soft_cap is not None:
             cap = self.config.logit_soft_cap

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from nextword.config import ModelConfig
 from nextword.kernels import blocks
-from nextword.kernels.blocks import ACTIVATIONS, BlockSizes, BlocksStep, KeptBlocks
+from nextword.kernels.blocks import BlockSizes, BlocksStep, KeptBlocks
+from nextword.kernels.loss import LossStep
+from nextword.kernels.structs import ACTIVATIONS
 from nextword.model.position import Rotation
 
 if TYPE_CHECKING:
-    from nextword.model.decoder import Block
+    from nextword.model.decoder import Block, Decoder
 
 NOTHING = (None,) * 8  # in place of the weights of a norm and a feed-forward
 
@@ -67,6 +69,17 @@ def through(
     weights = [] if kept is not None else weights_of(stack)
     sizes = _sizes(config, int16)
     return BlocksStep.apply(sizes, kept, residual, cos, sin, documents, *weights)  # type: ignore[no-untyped-call,no-any-return]
+
+
+def loss_sum(
+    decoder: "Decoder", residual: Tensor, targets: Tensor, smoothing: float = 0.0
+) -> Tensor:
+    """The sum of -log p(next word) behind the last block, all arguments as in `LossStep`."""
+    config, matrix = decoder.config, decoder.unembedding
+    norm = config.norm if config.final_norm else "none"
+    weights = (*_of_norm(decoder.final_norm), matrix.weight, matrix.bias)
+    settings = norm, config.norm_epsilon, smoothing, decoder.int16
+    return LossStep.apply(residual, *weights, targets, *settings)  # type: ignore[no-untyped-call,no-any-return]
 
 
 @functools.lru_cache(maxsize=8)

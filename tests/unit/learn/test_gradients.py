@@ -125,7 +125,10 @@ def test_rows_are_dealt_out_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> No
     assert shares(6) == 3
     monkeypatch.setattr(module, "LEAST_WORK_WHOLE", work)
     assert shares(6) == (6 if blocks.exist() else 3)
+    exact = TrainingConfig(steps=1, precision="float32")
     monkeypatch.setattr(module, "MOST_GRADIENTS", 3 * made.n_parameters)
+    assert shares(6, exact) == 3
+    monkeypatch.setattr(module, "MOST_GRADIENTS_INT16", 3 * made.n_parameters)
     assert shares(6) == 3
 
 
@@ -133,3 +136,13 @@ def test_the_work_of_a_token_is_six_per_weight_and_attention() -> None:
     config = preset("llama", vocab_size=11, d_model=6, n_layers=2, n_heads=3, d_ff=7)
     weights = 2 * (4 * 6 * 6 + 3 * 6 * 7 + 2 * 6) + 6 + 11 * 6  # blocks, last norm, unembedding
     assert flops_per_token(Decoder(config), 5) == 6 * weights + 12 * 2 * 5 * 6
+
+
+def test_a_decoder_that_is_judged_cannot_learn() -> None:
+    torch.set_num_threads(1)
+    made = decoder().eval()
+    work = Gradients(made, TrainingConfig(steps=1), rows=ROWS, context=CONTEXT)
+    if not blocks.exist():
+        pytest.skip("no C compiler, or no product in torch")
+    with pytest.raises(RuntimeError, match="not in training mode"):
+        work.add(batch(documents=False), known=1)

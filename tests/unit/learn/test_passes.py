@@ -1,6 +1,6 @@
 """How often small data is gone through, and at which rates."""
 
-from nextword.learn.passes import GENTLE, OFTEN, gentle, seen_often
+from nextword.learn.passes import GENTLE, OFTEN, UNSURE, gentle, seen_often, unsure
 
 
 def test_rates_that_were_asked_for_stay() -> None:
@@ -15,3 +15,8 @@ def test_adamw_alone_keeps_its_own_rate() -> None:
 
 def test_often_begins_at_its_number_of_passes() -> None:
     assert seen_often(OFTEN) and not seen_often(OFTEN - 0.01)
+
+
+def test_dropout_that_was_asked_for_stays() -> None:
+    assert unsure({"steps": 5}) == {"steps": 5} | UNSURE
+    assert unsure({"dropout": 0.0})["dropout"] == 0.0

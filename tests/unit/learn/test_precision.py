@@ -26,7 +26,8 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 def takes(decoder: Decoder | None = None, **given: Any) -> bool:
     decoder = decoder or Decoder(preset("qwen3", **SIZES))
     training = dataclasses.replace(PLAIN, **given)
-    return takes_int16(decoder, training, at_once=goes_at_once(decoder, training))
+    at_once = goes_at_once(decoder, training, decoder.device)
+    return takes_int16(decoder, training, decoder.device, at_once=at_once)
 
 
 def test_they_are_taken_where_they_are_fast(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +47,7 @@ def test_they_are_not_taken_against_the_settings(training: dict[str, Any]) -> No
 def test_they_are_not_taken_where_blocks_are_not_gone_through_at_once() -> None:
     decoder = Decoder(preset("gpt2", **SIZES))
     assert takes(decoder)
-    assert not takes_int16(decoder, PLAIN, at_once=False)
+    assert not takes_int16(decoder, PLAIN, decoder.device, at_once=False)
     assert not takes(Decoder(preset("gpt2", **SIZES, feed_forward="gelu")))
     decoder.compute_dtype = torch.bfloat16
     assert not takes(decoder)

@@ -1,0 +1,83 @@
+"""Norm, unembedding, softmax and cross-entropy through loss.c: one call, gradients included.
+
+The logits of all positions are never in memory at once, and none of it waits for Python. In
+float32, or in products of int16, on one thread. A gradient of the gradient is refused by torch.
+"""
+
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from nextword.kernels.blocks import rows_together
+from nextword.kernels.native import kernels
+from nextword.kernels.products import product
+from nextword.kernels.structs import NORMS, LossStruct, NormKind, place
+
+
+class LossStep(torch.autograd.Function):
+    """The sum of -log p(target) over all positions that have one."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        norm_weight: Tensor | None,
+        norm_bias: Tensor | None,
+        matrix: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        norm: NormKind,
+        epsilon: float,
+        smoothing: float,
+        int16: bool,
+    ) -> Tensor:
+        """Work out the loss, and the gradients at once.
+
+        Args:
+            x: [B, T, M] float32, the residual behind the last block.
+            norm_weight, norm_bias: [M] of the last norm, as far as it has them.
+            matrix, bias: the unembedding, [V, M] and [V].
+            targets: [B, T] int64; below 0: there is none.
+            norm: its kind.
+            epsilon: of the norm.
+            smoothing: the share of what is wanted that goes to all words alike; it changes the
+                gradient, and not the value.
+            int16: whether logits are products of whole numbers of 16 bits.
+
+        Raises:
+            IndexError: a target is not below V.
+        """
+        words, width = matrix.shape
+        if targets.numel() and int(targets.max()) >= words:
+            raise IndexError(f"target {int(targets.max())} is not below {words}, the vocabulary")
+        library = kernels(torch.float32)
+        assert library is not None, "`exist` was asked first"
+        rows = targets.numel()
+        given = [None if each is None else each.contiguous() for each in (norm_weight, norm_bias)]
+        x, matrix, targets = x.contiguous(), matrix.contiguous(), targets.contiguous()
+        make = torch.empty_like if rows else torch.zeros_like
+        by_x, by_matrix = make(x), make(matrix)
+        by_vectors = [None if v is None else torch.zeros_like(v) for v in (*given, bias)]
+        call = LossStruct(product=product(), rows=rows, width=width, words=words, int16=int16)
+        call.x, call.weight, call.bias = place(x), place(matrix), place(bias)
+        call.targets, call.by_x, call.by_weight = place(targets), place(by_x), place(by_matrix)
+        call.by_bias = place(by_vectors[2])
+        call.group = min(max(rows, 1), rows_together(width))
+        call.norm.kind, call.norm.epsilon, call.smoothing = NORMS[norm], epsilon, smoothing
+        call.norm.weight, call.norm.bias = map(place, given)
+        call.norm.by_weight, call.norm.by_bias = map(place, by_vectors[:2])
+        scratch = x.new_empty(library.loss_scratch(ctypes.byref(call)))
+        call.scratch = scratch.data_ptr()
+        total = library.loss(ctypes.byref(call))
+        ctx.save_for_backward(by_x, *by_vectors[:2], by_matrix, by_vectors[2])
+        return x.new_tensor(total)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """What was worked out, times the gradient of the loss."""
+        found = [None if each is None else each * gradients[0] for each in ctx.saved_tensors]
+        return *found, None, None, None, None, None
