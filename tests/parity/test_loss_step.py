@@ -71,11 +71,18 @@ def same(one: Found, other: Found, *, share: float) -> None:
         torch.testing.assert_close(one[1][name], gradient, rtol=0.0, atol=least, msg=name)
 
 
-@pytest.mark.parametrize("rows", [1, 10, 1000])
+@pytest.mark.parametrize("rows", [1, 1000])  # the fewer are as many as the width
 @pytest.mark.parametrize("name", MORE)
 def test_it_gives_what_torch_gives(name: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(in_one_call, "rows_together", lambda _: rows)
+    monkeypatch.setattr(in_one_call, "LEAST_ROWS", rows)
     same(found(MORE[name], at_once=True), found(MORE[name], at_once=False), share=2e-6)
+
+
+def test_targets_of_another_whole_type_are_as_good() -> None:
+    decoder, residual = Decoder(MORE["rms"]), torch.ones(1, 3, 24)
+    targets = torch.tensor([[3, 44, NO_LOSS]])
+    losses = [whole.loss_sum(decoder, residual, each) for each in (targets, targets.int())]
+    assert torch.equal(*losses)
 
 
 @pytest.mark.parametrize("name", [n for n in GRID if config_of(n).logit_soft_cap is None])

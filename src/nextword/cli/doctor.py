@@ -140,10 +140,17 @@ def numbers(version: str) -> tuple[int, ...]:
 
 
 def _check_machine(report: Report) -> None:
+    import torch
+
     from nextword import machine
+    from nextword.kernels import int16
 
     for fact in machine.facts():
         report.add(fact.topic, fact.name, fact.value, fact.text)
+    if int16.is_fast():
+        peak = int16.peak(torch.get_num_threads())
+        told = f"{peak / 1e9:.3g} GOP/s, measured matrix peak, in training"
+        report.add("Devices", "cpu int16", peak, told)
     report.advice += [*_processor_advice(), *_core_advice(), *_device_advice()]
 
 
@@ -182,10 +189,12 @@ def _core_advice() -> Iterator[str]:
 
 def _device_advice() -> Iterator[str]:
     from nextword import machine
+    from nextword.kernels import int16
 
     best = machine.pick_device("auto")
     if not machine.has_fast_bfloat16(best):
-        yield f"{best} has no fast bfloat16, so training runs in float32, the faster here"
+        chosen = "int16 where it can be had, else float32" if int16.is_fast() else "float32"
+        yield f"{best} has no fast bfloat16, so training runs in {chosen}, the faster here"
     if best.type != "cuda" and shutil.which("nvidia-smi") is not None:
         yield "there is an NVIDIA driver but torch sees no GPU; see pytorch.org/get-started"
 

@@ -1,7 +1,7 @@
 /* The blocks of a decoder in one call: in each, attention and feed-forward, with the norm before
-   and the residual link around either, forward and back. In float32 only.
+   and the residual link around either, forward and back. In float32, products also in int16.
 
-   The matrix products are torch's own library's, handed over as `product`. What is ours is the
+   The products in float32 are torch's own library's, handed over as `product`. What is ours is the
    order: some rows at a time go through half a block, so that what one step writes still lies in the
    processor's cache when the next one reads it. One thread works through the rows in their order,
    so the same numbers give the same results. blocks.py fills in the structs. */

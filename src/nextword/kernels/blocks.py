@@ -2,8 +2,8 @@
 
 Between torch's single operations a thread waits for Python, and every tensor goes out to memory and
 comes back. Here some rows at a time go through norm, products, attention or activation, and the
-residual link. In float32, on one thread: `learn/gradients.py` deals rows out to all there are.
-A gradient of the gradient is refused: torch says so.
+residual link. In float32, products also in int16, on one thread: `learn/gradients.py` deals rows
+out to all there are. A gradient of the gradient is refused: torch says so.
 """
 
 from collections.abc import Iterable, Sequence
@@ -58,7 +58,7 @@ class BlockSizes:
     activation: str | None
     inner: int
     gated: bool
-    int16: bool = False
+    int16: bool
 
 
 def exist() -> bool:
@@ -170,7 +170,7 @@ class KeptBlocks:
     forward is to be followed by its way back, before the next.
 
     Args:
-        weights: as `BlocksStep` takes them; they stay where they are in memory.
+        weights: as `BlocksStep` takes them, contiguous and each once.
 
     Attributes:
         gradients: of the weights, after a way back.
@@ -180,6 +180,9 @@ class KeptBlocks:
 
     def __init__(self, weights: Sequence[Tensor | None]) -> None:
         self.weights = list(weights)
+        given = [weight for weight in weights if weight is not None]
+        assert all(weight.is_contiguous() for weight in given)
+        assert len({id(weight) for weight in given}) == len(given), "each has a gradient of its own"
         self.gradients = FlatGradients(self.weights)
         self.entered = False
         self._calls: _Calls | None = None
@@ -195,7 +198,8 @@ class KeptBlocks:
             self._calls, self._made_for = _Calls(sizes, shape, given), made_for
             self._calls.point(self.weights)
             self._calls.point_back(self.gradients)
-        self._calls.begin(given)
+        else:
+            self._calls.begin(given)
         return self._calls
 
 

@@ -2,7 +2,7 @@
    twice as many at a time as of floats (dynamic fixed point: arXiv 1802.00930).
 
    Each vector is scaled by its largest number, which becomes LARGEST, and rounded: a number is off by
-   1/5792 of its vector's largest at most. The sum of STRETCH products is exact in 32 bits; such sums
+   1/5792 of its vector's largest at most (one whose largest is below 1e-35 becomes 0). The sum of STRETCH products is exact in 32 bits; such sums
    are added up as floats. A vector with something in it that is not finite gives what is not a number.
 
    Short numbers lie in pairs, two neighbours of one vector in 32 bits. Those of a factor either lie as
@@ -21,7 +21,7 @@ enum { BYTES = 64, ROWS = 8, FAST = 1 };
 #include <immintrin.h>
 enum { BYTES = 32, ROWS = 6, FAST = 1 };
 #define ADD_PRODUCTS(sum, a, b) _mm256_dpwssd_avx_epi32((__m256i)(sum), (__m256i)(a), (__m256i)(b))
-#else /* right, and slow: not chosen */
+#else /* right, and slow: taken only where it is asked for */
 enum { BYTES = 16, ROWS = 4, FAST = 0 };
 #define ADD_PRODUCTS(sum, a, b) \
     ((sum) + (((a) << 16) >> 16) * (((b) << 16) >> 16) + ((a) >> 16) * ((b) >> 16))
@@ -42,7 +42,7 @@ static int64_t whole_panels(int64_t count) { return (count + PANEL - 1) / PANEL 
 
 int64_t short_room(int64_t count, int64_t length)
 {
-    return whole_panels(count) * ((length + 1) / 2 + 1);
+    return whole_panels(count) * ((length + 1) / 2 + 2);
 }
 
 static inline int32_t bits_of(float x)
@@ -133,8 +133,8 @@ static inline void look_at(const float *x, int64_t step, int32_t *largest, int64
     }
 }
 
-/* Vectors that lie across, row by row as memory has them; `scale` has room for whole panels. */
-static void shorten_across(const Factor *factor, int32_t *pairs, float *scale)
+/* Vectors that lie across, row by row as memory has them; `scale` and `share` for whole panels. */
+static void shorten_across(const Factor *factor, int32_t *pairs, float *scale, float *share)
 {
     int64_t count = factor->count, length = factor->length, half = (length + 1) / 2;
     int32_t *largest = (int32_t *)(void *)scale;
@@ -142,7 +142,6 @@ static void shorten_across(const Factor *factor, int32_t *pairs, float *scale)
     for (int64_t i = 0; i < length; i += TOGETHER)
         look_at(factor->at + i * factor->step, factor->step, largest, count,
                 length - i < TOGETHER ? length - i : TOGETHER);
-    float share[whole_panels(count)];
     for (int64_t v = 0; v < whole_panels(count); v++) {
         share[v] = share_of(largest[v]);
         scale[v] = scale_of(largest[v]);
@@ -169,7 +168,7 @@ static void shorten_in_panels(Factor *factor, float *room)
     float *scale = room + whole_panels(count) * half;
     factor->pairs = pairs, factor->scale = scale, factor->in_panels = 1;
     if (factor->across) {
-        shorten_across(factor, pairs, scale);
+        shorten_across(factor, pairs, scale, scale + whole_panels(count));
         return;
     }
     if (count % PANEL) memset(room, 0, (size_t)short_room(count, factor->length) * sizeof *room);

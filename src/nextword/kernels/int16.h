@@ -11,7 +11,7 @@ typedef struct {
     const float *at;
     int64_t step, count, length, across;
     const int32_t *pairs; /* as whole numbers, two of a vector side by side; null: not */
-    const float *scale;   /* [count] what they are to be multiplied by */
+    const float *scale;   /* [count], in panels rounded up: what they are to be multiplied by */
     int64_t in_panels;    /* how the pairs lie: see int16.c */
 } Factor;
 

@@ -1,5 +1,5 @@
 /* What comes after the blocks, in one call: the last norm, the unembedding, softmax and the loss,
-   with the gradients of all of them. Some rows go through together, so that the logits of all rows
+   with the gradients of all of them. Some rows go through together, so that of many rows the logits
    are never in memory at once. */
 
 #include "products.h"

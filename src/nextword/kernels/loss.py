@@ -1,6 +1,6 @@
 """Norm, unembedding, softmax and cross-entropy through loss.c: one call, gradients included.
 
-The logits of all positions are never in memory at once, and none of it waits for Python. In
+The logits of many positions are never in memory at once, and none of it waits for Python. In
 float32, or in products of int16, on one thread. A gradient of the gradient is refused by torch.
 """
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nextword.kernels.blocks import rows_together
+from nextword.kernels.blocks import LEAST_ROWS
 from nextword.kernels.native import kernels
 from nextword.kernels.products import product
 from nextword.kernels.structs import NORMS, LossStruct, NormKind, place
@@ -56,18 +56,19 @@ class LossStep(torch.autograd.Function):
         library = kernels(torch.float32)
         assert library is not None, "`exist` was asked first"
         rows = targets.numel()
-        given = [None if each is None else each.contiguous() for each in (norm_weight, norm_bias)]
-        x, matrix, targets = x.contiguous(), matrix.contiguous(), targets.contiguous()
+        vectors = (norm_weight, norm_bias, bias)
+        given = [None if each is None else each.contiguous() for each in vectors]
+        x, matrix, targets = x.contiguous(), matrix.contiguous(), targets.long().contiguous()
         make = torch.empty_like if rows else torch.zeros_like
         by_x, by_matrix = make(x), make(matrix)
-        by_vectors = [None if v is None else torch.zeros_like(v) for v in (*given, bias)]
+        by_vectors = [None if vector is None else torch.zeros_like(vector) for vector in given]
         call = LossStruct(product=product(), rows=rows, width=width, words=words, int16=int16)
-        call.x, call.weight, call.bias = place(x), place(matrix), place(bias)
+        call.x, call.weight, call.bias = place(x), place(matrix), place(given[2])
         call.targets, call.by_x, call.by_weight = place(targets), place(by_x), place(by_matrix)
         call.by_bias = place(by_vectors[2])
-        call.group = min(max(rows, 1), rows_together(width))
+        call.group = min(max(rows, 1), max(LEAST_ROWS, width))
         call.norm.kind, call.norm.epsilon, call.smoothing = NORMS[norm], epsilon, smoothing
-        call.norm.weight, call.norm.bias = map(place, given)
+        call.norm.weight, call.norm.bias = map(place, given[:2])
         call.norm.by_weight, call.norm.by_bias = map(place, by_vectors[:2])
         scratch = x.new_empty(library.loss_scratch(ctypes.byref(call)))
         call.scratch = scratch.data_ptr()

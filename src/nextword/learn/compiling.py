@@ -26,14 +26,14 @@ LossFunction = Callable[..., Tensor]
 
 
 def settle(
-    training: TrainingConfig, *, seconds: float, shared: bool = False
+    training: TrainingConfig, *, seconds: float, fast: bool = False
 ) -> tuple[TrainingConfig, str | None]:
     """The settings with `compile` decided, and why, for people.
 
     Args:
         training: the settings.
         seconds: how long training would take without.
-        shared: whether rows are dealt out to threads if it is not, which is as fast.
+        fast: whether steps are as fast without: rows dealt out, or blocks gone through at once.
 
     Raises:
         ConfigError: compile = "yes" where there is no compiler.
@@ -48,7 +48,7 @@ def settle(
             )
         return replace(training, compile="no"), None
     saved = SAVED_SHARE * seconds
-    if training.compile == "auto" and (shared or saved <= COMPILING_SECONDS):
+    if training.compile == "auto" and (fast or saved <= COMPILING_SECONDS):
         return replace(training, compile="no"), None
     why = (
         f"compiled: takes up to {COMPILING_SECONDS:.0f} s, "

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from nextword.config import TrainingConfig
+from nextword.errors import ConfigError
 from nextword.kernels.blocks import KeptBlocks
 from nextword.learn.compiling import loss_function
 from nextword.learn.precision import goes_at_once, takes_int16
@@ -64,8 +65,19 @@ class Gradients:
         count = n_shares(decoder, training, rows=rows, context=context) if shared else 1
         self.workers = Workers(count)
         threads = torch.get_num_threads() // count
-        at_once = threads == 1 and goes_at_once(decoder, training, decoder.device)
+        at_once = (
+            threads == 1
+            and goes_at_once(decoder, training, decoder.device)
+            and self.workers.map(lambda _: torch.get_num_threads(), range(count)) == [1] * count
+        )
         decoder.int16 = takes_int16(decoder, training, decoder.device, at_once=at_once)
+        if training.precision == "int16" and not decoder.int16:
+            raise ConfigError(
+                "precision 'int16' is for training without dropout and without compile, of an "
+                "architecture that the C in kernels/ knows, in batches whose rows can be dealt "
+                "out evenly to all threads. Change that (--threads 1 helps with the last), or give "
+                "precision 'auto', which takes int16 where it can be had"
+            )
         self._weights = weights = whole.weights_of(decoder.blocks) if at_once else []
         self._kept: list[KeptBlocks | None] = [None] * count
         if at_once:
@@ -101,7 +113,7 @@ class Gradients:
     def _set_apart(self) -> Tensor | None:
         """The blocks' gradients of earlier rows of the batch, which the next would overwrite."""
         first = self._kept[0]
-        if first is None or next(self._decoder.blocks.parameters()).grad is None:
+        if first is None or all(each is None or each.grad is None for each in first.weights):
             return None
         return first.gradients.all.clone()
 

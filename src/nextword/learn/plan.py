@@ -4,7 +4,7 @@ import dataclasses
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -14,7 +14,15 @@ from nextword.learn.data import Prepared
 from nextword.learn.evaluate import to_tensors
 from nextword.learn.gradients import Gradients, n_shares
 from nextword.learn.optimizer import Optimizer
-from nextword.learn.passes import MOST_PASSES, gentle, seen_often, tokens_of_pass, unsure
+from nextword.learn.passes import (
+    MOST_PASSES,
+    UNSURE,
+    gentle,
+    seen_often,
+    tokens_of_pass,
+    unsure,
+)
+from nextword.learn.precision import goes_at_once
 from nextword.learn.request import TrainRequest
 from nextword.machine import pick_device, pick_precision
 from nextword.model.decoder import Decoder
@@ -72,6 +80,14 @@ class Plan:
         )
 
 
+class _Way(NamedTuple):
+    """How fast a model learns, in tokens per second, and with what."""
+
+    speed: float
+    often: bool  # the data are seen often
+    dropout: bool  # there is time for dropout
+
+
 def make_plan(request: TrainRequest, data: Prepared, *, started: float) -> Plan:
     """Settle what was left open.
 
@@ -87,26 +103,27 @@ def make_plan(request: TrainRequest, data: Prepared, *, started: float) -> Plan:
     if request.timed_minutes is not None:
         return _timed(request, data, batch, seconds=request.timed_minutes * 60, started=started)
     steps = request.steps or math.ceil((request.tokens or 0) / (batch * data.context))
-    training = _settings(request, data, batch, steps)
+    often = seen_often(steps * batch * data.context / tokens_of_pass(data))
+    training = _settings(request, data, batch, steps, often=often)
     model = model_at(request, data, depth_of(request))
     seconds = _expected_seconds(model, data, training)
-    training, reason = settle(training, seconds=seconds, shared=_is_shared(model, data, training))
-    why = [f"{steps:,} steps"]
-    return Plan(model, training, None, tuple(why if reason is None else [*why, reason]))
+    training, reasons = _settled(request, model, data, training, seconds=seconds)
+    return Plan(model, training, None, (f"{steps:,} steps", *reasons))
 
 
 def _timed(
     request: TrainRequest, data: Prepared, batch: int, *, seconds: float, started: float
 ) -> Plan:
     """The plan for a time: the model, the batch and the number of steps follow from the speed."""
-    model, speed = _choose(request, data, batch, seconds=seconds)
+    model, (speed, often, dropout) = _choose(request, data, batch, seconds=seconds)
     left = max(seconds * (1 - RESERVE_SHARE) - (time.monotonic() - started), 1.0)
     worth = MOST_PASSES * tokens_of_pass(data)
     batch = _batch(request, data, batch_tokens_for(min(left * speed, worth)))
     tokens = batch * data.context
     most = -(-worth // tokens)
-    training = _settings(request, data, batch, min(max(int(left * speed / tokens), 1), most))
-    training, reason = settle(training, seconds=left, shared=_is_shared(model, data, training))
+    steps = min(max(int(left * speed / tokens), 1), most)
+    training = _settings(request, data, batch, steps, often=often, dropout=dropout)
+    training, reasons = _settled(request, model, data, training, seconds=left)
     why = [
         f"{seconds / 60:g} minutes at {speed:,.0f} tokens/s: {training.steps:,} steps of "
         f"{tokens:,} tokens, depth {model.n_layers if request.preset != 'seed' else 1}, "
@@ -117,9 +134,25 @@ def _timed(
             f"no more than {MOST_PASSES} passes over {tokens_of_pass(data):,} tokens: more of them "
             "would be learned by heart. More data would use more time"
         )
-    if reason is not None:
-        why.append(reason)
-    return Plan(model, training, seconds, tuple(why), most)
+    return Plan(model, training, seconds, (*why, *reasons), most)
+
+
+def _settled(
+    request: TrainRequest,
+    model: ModelConfig,
+    data: Prepared,
+    training: TrainingConfig,
+    *,
+    seconds: float,
+) -> tuple[TrainingConfig, list[str]]:
+    """The settings with `compile` decided, and what was decided without being asked for."""
+    fast = training.precision == "int16" or _is_fast(model, data, training)
+    training, reason = settle(training, seconds=seconds, fast=fast)
+    unasked = sorted(UNSURE.keys() - request.training.keys())
+    chosen = [(name.replace("_", " "), getattr(training, name)) for name in unasked]
+    told = [f"{name} {value:g}" for name, value in chosen if value]
+    why = [f"{' and '.join(told)}: the data are seen often"] if told else []
+    return training, why if reason is None else [*why, reason]
 
 
 def batch_tokens_for(tokens: float) -> int:
@@ -133,16 +166,25 @@ def batch_tokens_for(tokens: float) -> int:
     return int(min(max(nearest, LEAST_BATCH_TOKENS), MOST_BATCH_TOKENS))
 
 
-def _settings(request: TrainRequest, data: Prepared, batch: int, steps: int) -> TrainingConfig:
-    passes = steps * batch * data.context / tokens_of_pass(data)
+def _settings(
+    request: TrainRequest,
+    data: Prepared,
+    batch: int,
+    steps: int,
+    *,
+    often: bool,
+    dropout: bool = True,
+) -> TrainingConfig:
+    """The settings of training; `dropout`: there is time for it, where the data are seen often."""
     settings = dict(request.training) | {"batch_size": batch, "steps": steps}
     if not _has_scaled_scores(request, data):  # the article's scores suffer from decay: lab log
         settings.setdefault("weight_decay", 0.0)
-    often = seen_often(passes)
-    if often or data.model is not None:  # what is known already is not shaken
+    new = data.model is None
+    if often or not new:  # what is known already is not shaken
         settings = gentle(settings)
-    if often and data.held_out is not None and _has_scaled_scores(request, data):
-        settings = unsure(settings)
+    if often and new and data.held_out is not None and _has_scaled_scores(request, data):
+        dropout = dropout and settings.get("precision") != "int16"  # which goes without
+        settings = unsure(settings if dropout else {"dropout": 0.0} | settings)
     return config_from(TrainingConfig, settings)
 
 
@@ -168,15 +210,16 @@ def _expected_seconds(model: ModelConfig, data: Prepared, training: TrainingConf
     return training.steps * training.batch_size * data.context / speed
 
 
-def _is_shared(model: ModelConfig, data: Prepared, training: TrainingConfig) -> bool:
-    """Whether the rows of a batch would be dealt out to threads."""
+def _is_fast(model: ModelConfig, data: Prepared, training: TrainingConfig) -> bool:
+    """Whether steps are fast uncompiled: rows are dealt out, or blocks gone through at once."""
     with torch.device("meta"):
         decoder = Decoder(model)
     rows = training.batch_size // training.accumulate
     device = pick_device(training.device)
     decoder.compute_dtype = pick_precision(training.precision, device)
     shares = n_shares(decoder, training, rows=rows, context=data.context, device=device)
-    return shares > 1
+    alone = torch.get_num_threads() == 1 and goes_at_once(decoder, training, device)
+    return shares > 1 or alone
 
 
 def default_batch(data: Prepared, tokens: int) -> int:
@@ -205,8 +248,8 @@ def model_at(request: TrainRequest, data: Prepared, depth: int) -> ModelConfig:
 
 def _choose(
     request: TrainRequest, data: Prepared, batch: int, *, seconds: float
-) -> tuple[ModelConfig, float]:
-    """The model for the time, and its measured speed in tokens per second.
+) -> tuple[ModelConfig, "_Way"]:
+    """The model for the time, and the way in which it will learn.
 
     The largest depth at which every weight of the blocks still gets TOKENS_PER_WEIGHT tokens to
     learn from; of small data, which is gone through MOST_PASSES times, the largest that does so in
@@ -214,31 +257,39 @@ def _choose(
     smallest depth up. A depth that was asked for is only measured.
     """
 
-    def measured(model: ModelConfig) -> float:
-        """Its speed in the way it would learn: data seen often with dropout, which takes time."""
-        once = _settings(request, data, batch, 1)
+    def measured(model: ModelConfig) -> _Way:
+        """Data seen often are learned with dropout if there is time for that, too."""
+
+        def passes(speed: float) -> float:
+            return min(speed * seconds / tokens_of_pass(data), MOST_PASSES)
+
+        once = _settings(request, data, batch, 1, often=False)
         speed = _speed(model, data, once, seconds=seconds)
-        steps = int(min(speed * seconds, worth) / (batch * data.context))
-        often = _settings(request, data, batch, max(steps, 1))
-        if often.dropout != once.dropout:
-            speed = _speed(model, data, often, seconds=seconds)
-        return speed
+        if not seen_often(passes(speed)):
+            return _Way(speed, often=False, dropout=False)
+        often = _settings(request, data, batch, 1, often=True)
+        if often.dropout == once.dropout:
+            return _Way(speed, often=True, dropout=True)
+        slower = _speed(model, data, often, seconds=seconds)
+        if seen_often(passes(slower)):
+            return _Way(slower, often=True, dropout=True)
+        return _Way(speed, often=True, dropout=False)
 
     worth = MOST_PASSES * tokens_of_pass(data)
     sized = {"d_model", "n_layers"} & request.model.keys()
     if request.depth is not None or sized or data.model is not None:
         model = model_at(request, data, depth_of(request))
         return model, measured(model)
-    best: tuple[ModelConfig, float] | None = None
+    best: tuple[ModelConfig, _Way] | None = None
     for depth in DEPTHS:
         model = model_at(request, data, depth)
-        speed = measured(model)
+        way = measured(model)
         enough = TOKENS_PER_WEIGHT * block_weights(model)
         if depth <= DEFAULT_DEPTH:
             enough = min(enough, worth)
-        if best is not None and speed * seconds < enough:
+        if best is not None and way.speed * seconds < enough:
             break
-        best = model, speed
+        best = model, way
     assert best is not None
     return best
 

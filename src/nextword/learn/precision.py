@@ -17,8 +17,11 @@ from nextword.model.decoder import Decoder
 def goes_at_once(decoder: Decoder, training: TrainingConfig, device: torch.device) -> bool:
     """Whether a thread that works alone goes through all blocks in one call (model/whole.py)."""
     plain = training.compile != "yes" and training.dropout == 0
-    known = whole.exists(decoder.config, decoder.compute_dtype)
-    return device.type == "cpu" and plain and known
+    return (
+        device.type == "cpu"
+        and plain  # asked before there is a reason to compile any C
+        and whole.exists(decoder.config, decoder.compute_dtype)
+    )
 
 
 def takes_int16(
@@ -41,8 +44,8 @@ def takes_int16(
     asked = training.precision == "int16"
     if asked and not (device.type == "cpu" and whole.has_c(decoder.compute_dtype)):
         raise ConfigError(
-            "precision 'int16' needs a processor, not a GPU, and a C compiler (cc, gcc or clang); "
-            f"the device is {device}. Give 'auto', 'float32' or 'bfloat16'."
+            "precision 'int16' needs a processor, not a GPU, a C compiler (cc, gcc or clang) and a "
+            f"torch with sgemm; the device is {device}. Give 'auto', 'float32' or 'bfloat16'."
         )
     return at_once and (asked or (training.precision == "auto" and int16.is_fast()))
 

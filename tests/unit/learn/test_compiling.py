@@ -39,7 +39,7 @@ def test_it_is_compiled_where_it_earns_its_time(
 @pytest.mark.usefixtures("with_compiler")
 @pytest.mark.parametrize(("asked", "decided"), [("auto", "no"), ("yes", "yes")])
 def test_it_is_not_compiled_unasked_where_rows_are_dealt_out(asked: Compile, decided: str) -> None:
-    settled, _ = settle(TrainingConfig(steps=7, compile=asked), seconds=1e6, shared=True)
+    settled, _ = settle(TrainingConfig(steps=7, compile=asked), seconds=1e6, fast=True)
     assert settled.compile == decided
 
 

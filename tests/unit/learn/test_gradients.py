@@ -1,11 +1,13 @@
 """A batch's gradients are the same however its rows are dealt out, and every time."""
 
+import dataclasses
 from collections.abc import Iterator
 
 import pytest
 import torch
 
 from nextword.config import TrainingConfig
+from nextword.errors import ConfigError
 from nextword.kernels import blocks
 from nextword.learn import gradients as module
 from nextword.learn.gradients import Gradients, flops_per_token, n_shares
@@ -136,6 +138,18 @@ def test_the_work_of_a_token_is_six_per_weight_and_attention() -> None:
     config = preset("llama", vocab_size=11, d_model=6, n_layers=2, n_heads=3, d_ff=7)
     weights = 2 * (4 * 6 * 6 + 3 * 6 * 7 + 2 * 6) + 6 + 11 * 6  # blocks, last norm, unembedding
     assert flops_per_token(Decoder(config), 5) == 6 * weights + 12 * 2 * 5 * 6
+
+
+def test_int16_that_cannot_be_had_is_told() -> None:
+    asked = TrainingConfig(steps=1, precision="int16", dropout=0.1)
+    if not blocks.exist():
+        pytest.skip("no C compiler, or no product in torch")
+    with pytest.raises(ConfigError, match="without dropout and without compile"):
+        Gradients(decoder(), asked, rows=ROWS, context=CONTEXT)
+    work = dataclasses.replace(asked, dropout=0.0)
+    made = decoder()
+    Gradients(made, work, rows=ROWS, context=CONTEXT)
+    assert made.precision == "int16"
 
 
 def test_a_decoder_that_is_judged_cannot_learn() -> None:

@@ -1,5 +1,6 @@
 """The plan: depth and steps for the time, and nothing chosen that was asked for."""
 
+import dataclasses
 import json
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 import torch
 from tests.small_runs import write_text
 
-from nextword.config import ModelConfig
+from nextword.config import ModelConfig, TrainingConfig
 from nextword.errors import ConfigError
 from nextword.learn import compiling
 from nextword.learn import plan as planning
@@ -27,7 +28,7 @@ from nextword.learn.plan import (
 )
 from nextword.learn.request import TrainRequest
 from nextword.model.decoder import Decoder
-from nextword.presets import DEFAULT_DEPTH
+from nextword.presets import DEFAULT_DEPTH, preset
 from nextword.text.corpus import open_corpus
 
 
@@ -148,6 +149,58 @@ def test_data_seen_once_is_learned_from_at_full_rates(data: Prepared, tmp_path: 
     assert (often.learning_rate, often.muon_learning_rate) == tuple(GENTLE.values())
 
 
+@pytest.mark.parametrize(
+    ("passes", "slower", "found"),  # passes in the time without dropout, and what dropout costs
+    [
+        (10.0, 2.0, (0.0, 0.0, 0.04)),  # not often
+        (30.0, 2.0, (0.0, 0.1, 0.02)),  # often, but not with dropout
+        (90.0, 2.0, (0.2, 0.1, 0.02)),
+        (22.0, 1.0, (0.2, 0.1, 0.02)),
+    ],
+)
+def test_data_seen_often_is_learned_with_dropout_if_there_is_time(
+    passes: float,
+    slower: float,
+    found: tuple[float, float, float],
+    data: Prepared,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = passes * tokens_of_pass(data) / 60
+
+    def speed(_: object, __: object, training: TrainingConfig, **___: object) -> float:
+        return plain / (slower if training.dropout else 1.0)
+
+    monkeypatch.setattr(planning, "_speed", speed)
+    plan = planned(data, tmp_path, minutes=1.0, depth=1)
+    training = plan.training
+    assert (training.dropout, training.label_smoothing, training.muon_learning_rate) == found
+    seen = training.steps * training.batch_size * 32 / tokens_of_pass(data)
+    expected = min(passes / (slower if training.dropout else 1.0), MOST_PASSES)
+    assert seen == pytest.approx(expected, rel=0.1)
+    told = "dropout 0.2 and label smoothing 0.1: the data are seen often"
+    assert (told in plan.why) == bool(training.dropout)
+
+
+def test_nobody_is_made_unsure_of_what_cannot_be_judged_or_is_known(
+    data: Prepared, tmp_path: Path
+) -> None:
+    steps = OFTEN * data.samples(seed=0, learn="everything").n_samples(0)
+    settings: dict[str, Any] = {"steps": steps, "training": {"batch_size": 1}}
+    config = preset("qwen3", vocab_size=data.tokenizer.vocab_size, context_length=32, depth=1)
+    assert planned(data, tmp_path, **settings).training.dropout == 0.2
+    for other, more in (
+        (dataclasses.replace(data, held_out=None), {}),
+        (dataclasses.replace(data, model=config), {}),
+        (data, {"preset": "seed"}),
+    ):
+        training = planned(other, tmp_path, **settings, **more).training
+        assert (training.dropout, training.label_smoothing) == (0.0, 0.0)
+    settings["training"] |= {"precision": "int16"}
+    training = planned(data, tmp_path, **settings).training
+    assert (training.dropout, training.label_smoothing) == (0.0, 0.1)
+
+
 def test_batches_are_smaller_for_small_data_and_fit_their_parts(
     data: Prepared, tmp_path: Path
 ) -> None:
@@ -183,12 +236,27 @@ def test_the_steps_are_told_beside_the_reason_to_compile(
 ) -> None:
     monkeypatch.setattr(compiling, "has_compiler", lambda: True)
     few = planned(data, tmp_path, steps=299, training={"compile": "auto"})
-    assert (few.training.compile, few.why) == ("no", ("299 steps",))
+    assert (few.training.compile, few.why[0]) == ("no", "299 steps")
     monkeypatch.setattr(planning, "_speed", lambda *_, **__: 1.0)  # token per second
-    long = planned(data, tmp_path, steps=1000)
+    asked = {"compile": "auto", "precision": "float32", "dropout": 0.1}
+    long = planned(data, tmp_path, steps=1000, training=asked)
     assert long.training.compile == "yes"
     assert long.why[0] == "1,000 steps"
-    assert long.why[1].startswith("compiled: takes up to 40 s, saves about ")
+    assert long.why[-1].startswith("compiled: takes up to 40 s, saves about ")
+
+
+def test_what_is_fast_already_is_not_compiled(
+    data: Prepared, tmp_path: Path, machine: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiling, "has_compiler", lambda: True)
+    monkeypatch.setattr(planning, "_speed", lambda *_, **__: 1.0)
+    monkeypatch.setattr(planning, "goes_at_once", lambda *_: True)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        assert planned(data, tmp_path, steps=1000).training.compile == "no"
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_plan_comes_back_from_its_json(
