@@ -3,6 +3,7 @@
 import ctypes
 import functools
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -39,7 +40,11 @@ def product(left: Tensor, right: Tensor) -> Tensor:
     Returns:
         [n, m] float32.
     """
-    out = left.new_empty(len(left), len(right))
+    return _multiplier(left, right)()
+
+
+def _multiplier(left: Tensor, right: Tensor) -> Callable[[], Tensor]:
+    """What multiplies two matrices that are short already, each time it is called."""
     library = kernels(torch.float32)
     assert library is not None, "is_fast was asked first"
     factors, rooms = [], []
@@ -47,18 +52,26 @@ def product(left: Tensor, right: Tensor) -> Tensor:
         across = matrix.stride(1) != 1
         step = matrix.stride(1) if across else matrix.stride(0)
         factor = Factor(matrix.data_ptr(), step, *matrix.shape, across)
-        rooms.append(out.new_empty(library.short_room(*matrix.shape)))
-        shorten(ctypes.byref(factor), rooms[-1].data_ptr())
+        room = matrix.new_empty(library.short_room(*matrix.shape))
+        shorten(ctypes.byref(factor), room.data_ptr())
         factors.append(factor)
-    library.multiply_short(*map(ctypes.byref, factors), out.data_ptr(), out.stride(0), 0)
-    return out
+        rooms.append(room)
+    out = left.new_empty(len(left), len(right))
+
+    def multiply() -> Tensor:
+        assert len(rooms) == 2, "their memory is in use"
+        library.multiply_short(*map(ctypes.byref, factors), out.data_ptr(), out.stride(0), 0)
+        return out
+
+    return multiply
 
 
 @functools.cache
 def peak(threads: int, seconds: float = 0.15) -> float:
     """The fastest that large products ran here on so many threads at once, in operations/s.
 
-    Measured once per process; a multiplication and an addition are two operations.
+    Of matrices that are short already. Measured once per process; a multiplication and an addition
+    are two operations.
     """
     with ThreadPoolExecutor(threads) as pool:
         return sum(pool.map(_fastest, [seconds] * threads))
@@ -68,9 +81,10 @@ def _fastest(seconds: float) -> float:
     """Operations per second of the fastest of the products that one thread works out."""
     draws = torch.Generator().manual_seed(0)
     left, right = torch.randn(2, SIDE, SIDE, generator=draws, dtype=torch.float32)
+    multiply = _multiplier(left, right)
     end, best = time.perf_counter() + seconds, 0.0
     while time.perf_counter() < end or not best:
         start = time.perf_counter()
-        product(left, right)
+        multiply()
         best = max(best, 2 * SIDE**3 / (time.perf_counter() - start))
     return best
