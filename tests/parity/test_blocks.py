@@ -1,7 +1,5 @@
 """All blocks in one call give the values and gradients of block after block."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from tests.parity.grid import GRID, config_of
@@ -15,21 +13,16 @@ from nextword.kernels.products import product
 from nextword.model import Decoder, whole
 from nextword.presets import preset
 
-pytestmark = pytest.mark.skipif(
-    find_compiler() is None or product() is None, reason="no C compiler, or no product in torch"
-)
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.skipif(
+        find_compiler() is None or product() is None, reason="no C compiler, or no product in torch"
+    ),
+]
 
 Learned = tuple[Tensor, dict[str, Tensor]]  # the logits, and the gradient of every weight
 
 TOKENS, BATCH = 71, 3  # more than one group of queries
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def ids(config: ModelConfig, tokens: int) -> Tensor:

@@ -1,7 +1,5 @@
 """Norm, unembedding and loss in one call give torch's loss and gradients."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from tests.parity.grid import GRID, config_of
@@ -15,9 +13,12 @@ from nextword.learn.loss import NO_LOSS, loss_sum
 from nextword.model import Decoder, whole
 from nextword.presets import preset
 
-pytestmark = pytest.mark.skipif(
-    find_compiler() is None or product() is None, reason="no C compiler, or no product in torch"
-)
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.skipif(
+        find_compiler() is None or product() is None, reason="no C compiler, or no product in torch"
+    ),
+]
 
 SIZES = {"vocab_size": 45, "context_length": 16, "d_model": 24, "n_layers": 1}
 BATCH, TOKENS = 3, 11
@@ -31,14 +32,6 @@ MORE: dict[str, ModelConfig] = {
     "many words": preset("qwen3", **{**SIZES, "vocab_size": 3001}),
 }
 Found = tuple[float, dict[str, Tensor]]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def found(

@@ -245,18 +245,14 @@ def test_the_steps_are_told_beside_the_reason_to_compile(
     assert long.why[-1].startswith("compiled: takes up to 40 s, saves about ")
 
 
+@pytest.mark.usefixtures("one_thread")
 def test_what_is_fast_already_is_not_compiled(
     data: Prepared, tmp_path: Path, machine: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compiling, "has_compiler", lambda: True)
     monkeypatch.setattr(planning, "_speed", lambda *_, **__: 1.0)
     monkeypatch.setattr(planning, "goes_at_once", lambda *_: True)
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        assert planned(data, tmp_path, steps=1000).training.compile == "no"
-    finally:
-        torch.set_num_threads(before)
+    assert planned(data, tmp_path, steps=1000).training.compile == "no"
 
 
 def test_a_plan_comes_back_from_its_json(
