@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nextword.config import ModelConfig
-from nextword.kernels import blocks
+from nextword.kernels import blocks, calls
 from nextword.kernels.native import find_compiler
 from nextword.kernels.products import product
 from nextword.model import Decoder, whole
@@ -107,7 +107,7 @@ def test_long_rows(name: str, apart: bool, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("rows", [1, 10, 1000])
 def test_few_or_many_rows_at_a_time(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "rows_together", lambda _: rows)
+    monkeypatch.setattr(calls, "rows_together", lambda _: rows)
     compare(MORE["shared heads"], monkeypatch, tokens=5, apart=False)
 
 
@@ -127,7 +127,7 @@ def test_whole_numbers_are_nearer_than_bfloat16(name: str, monkeypatch: pytest.M
     wanted = learned(config, TOKENS, documents)
     coarse = off(learned(config, TOKENS, documents, dtype=torch.bfloat16), wanted)
     for rows in (10, 1000):
-        monkeypatch.setattr(blocks, "rows_together", lambda _, rows=rows: rows)
+        monkeypatch.setattr(calls, "rows_together", lambda _, rows=rows: rows)
         fine = off(learned(config, TOKENS, documents, int16=True), wanted)
         assert all(0 < one < 0.5 * other for one, other in zip(fine, coarse, strict=True))
     assert coarse[0] < 0.05
@@ -211,3 +211,18 @@ def test_torchs_default_dtype_does_not_matter() -> None:
     finally:
         torch.set_default_dtype(torch.float32)
     assert logits.dtype == expected.dtype
+
+
+def test_blocks_that_share_a_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gradient() -> Tensor:
+        decoder = Decoder(MORE["nextword"]).train()
+        first, second = (decoder.get_submodule(f"blocks.{n}.feed_forward.up") for n in (0, 1))
+        second.weight = first.weight
+        loss = decoder(ids(decoder.config, 9)[:, :-1]).square().mean()
+        return torch.autograd.grad(loss, decoder.get_parameter("blocks.0.feed_forward.up.weight"))[
+            0
+        ]
+
+    found = gradient()
+    monkeypatch.setattr(blocks, "exist", lambda: False)
+    torch.testing.assert_close(found, gradient(), rtol=1e-4, atol=1e-6)

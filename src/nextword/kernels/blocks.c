@@ -4,7 +4,7 @@
    The products in float32 are torch's own library's, handed over as `product`. What is ours is the
    order: some rows at a time go through half a block, so that what one step writes still lies in the
    processor's cache when the next one reads it. One thread works through the rows in their order,
-   so the same numbers give the same results. blocks.py fills in the structs. */
+   so the same numbers give the same results. calls.py fills in the structs. */
 
 #include "blocks.h"
 

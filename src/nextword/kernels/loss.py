@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from nextword.kernels.blocks import LEAST_ROWS
+from nextword.kernels.calls import LEAST_ROWS
 from nextword.kernels.native import kernels
 from nextword.kernels.products import product
 from nextword.kernels.structs import NORMS, LossStruct, NormKind, place

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from nextword.config import ModelConfig
 from nextword.kernels import blocks
-from nextword.kernels.blocks import BlockSizes, BlocksStep, KeptBlocks
+from nextword.kernels.blocks import BlocksStep, KeptBlocks
+from nextword.kernels.calls import BlockSizes
 from nextword.kernels.loss import LossStep
 from nextword.kernels.structs import ACTIVATIONS
 from nextword.model.position import Rotation
