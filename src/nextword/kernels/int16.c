@@ -27,7 +27,7 @@ enum { BYTES = 16, ROWS = 4, FAST = 0 };
     ((sum) + (((a) << 16) >> 16) * (((b) << 16) >> 16) + ((a) >> 16) * ((b) >> 16))
 #endif
 
-enum { LANES = BYTES / 4, PANEL = 2 * LANES };
+enum { LANES = BYTES / 4, PANEL = 2 * LANES, FEW = 4 };
 enum { STRETCH = 256 };  /* numbers whose products are added up as whole numbers */
 enum { AT_ONCE = 128 };  /* numbers of a vector that go into a panel before the next vector's do */
 enum { BLOCK_ROWS = 512, BLOCK_COLUMNS = 256 }; /* of a result that stays in the cache meanwhile */
@@ -263,26 +263,26 @@ static inline __attribute__((always_inline)) void multiply_tile(const Tile *t, i
     }
 }
 
-/* Each number of rows, and either way in which the left factor lies, has a loop of its own. */
-static void multiply_rows(const Tile *tile, int rows, const Factor *left, int64_t half)
+/* Either way in which the left factor lies has a loop of its own, and so have ROWS, FEW and one. */
+static void multiply_rows(const Tile *tile, int64_t rows, const Factor *left, int64_t half)
 {
-    switch (rows) {
-#define CASE(count)                                                                          \
-    case count:                                                                              \
-        if (left->in_panels) multiply_tile(tile, count < ROWS ? count : ROWS, 1, PANEL);     \
-        else multiply_tile(tile, count < ROWS ? count : ROWS, half, 1);                      \
-        break;
-        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
-#undef CASE
-    }
+#define FOR(count)                                                  \
+    do {                                                            \
+        if (left->in_panels) multiply_tile(tile, count, 1, PANEL);  \
+        else multiply_tile(tile, count, half, 1);                   \
+    } while (0)
+    if (rows == ROWS) FOR(ROWS);
+    else if (rows == FEW) FOR(FEW);
+    else FOR(1);
+#undef FOR
 }
 
-/* How many rows from `row` on go together: no more than ROWS, all of one panel. */
+/* How many rows from `row` on go together: ROWS if there are so many, all of one panel. */
 static int64_t together(const Factor *left, int64_t row, int64_t end)
 {
-    int64_t most = left->in_panels ? PANEL - row % PANEL : ROWS;
-    if (most > ROWS) most = ROWS;
-    return end - row < most ? end - row : most;
+    int64_t there = end - row;
+    if (left->in_panels && there > PANEL - row % PANEL) there = PANEL - row % PANEL;
+    return there >= ROWS ? ROWS : there >= FEW ? FEW : 1;
 }
 
 /* A block of the result, to which all stretches are added before the next block. */
@@ -305,7 +305,7 @@ static void multiply_block(const Factor *left, const Factor *right, int64_t firs
                 tile.left_scale = left->scale + row;
                 tile.out = out + row * tile.step + column;
                 rows = together(left, row, end);
-                multiply_rows(&tile, (int)rows, left, half);
+                multiply_rows(&tile, rows, left, half);
             }
         }
     }

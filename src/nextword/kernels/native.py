@@ -1,6 +1,6 @@
 """Our C as machine code for this very processor: compiled once, then kept.
 
-The first training on a machine compiles it, which takes two seconds; later ones find it in the
+The first training on a machine compiles it, which takes five seconds; later ones find it in the
 user's cache folder. Without a C compiler there is none, and torch's own operations do the work.
 """
 
@@ -26,7 +26,7 @@ COMPILERS = ("cc", "gcc", "clang")
 FAST = ("-O3", "-fopenmp-simd", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 FLAGS = ("-std=c11", *FAST, "-shared", "-fPIC")
 FOR_THIS = (("-march=native",), ())  # for this very processor, if the compiler can
-SECONDS = 60  # for compiling; two were measured
+SECONDS = 60  # for compiling; five were measured
 POINTER, WHOLE, REAL = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
 STEPS: dict[str, list[Any]] = {  # function of steps.c → what it is given
     "rms_norm": [POINTER] * 4 + [WHOLE] * 2 + [REAL],
