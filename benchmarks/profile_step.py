@@ -27,7 +27,8 @@ SIZES = {"small": 12, "large": 4, "tiny": 2}  # name → sequences per step
 MODES = ("eager", "compiled")
 OTHER, REST = "views, autograd, dispatch", "Python and the profiler"
 GROUPS = {  # group → parts of operations' names; the first group that fits an operation has it
-    "loss": ("part: loss", "log_softmax", "nll_loss", "cross_entropy"),
+    "blocks in one call": ("BlocksStep",),
+    "loss": ("LossStep", "log_softmax", "nll_loss", "cross_entropy"),
     "attention products": ("bmm", "scaled_dot_product", "flash_attention"),
     "matrix products": ("::mm", "addmm", "mkldnn_linear", "linear_pointwise", "mkl_linear"),
     "softmax": ("softmax",),

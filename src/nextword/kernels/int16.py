@@ -1,4 +1,4 @@
-"""Matrix products of whole numbers of 16 bits, as the blocks take them: see int16.c."""
+"""Matrix products of whole numbers of 16 bits, as blocks and loss take them: see int16.c."""
 
 import ctypes
 import functools

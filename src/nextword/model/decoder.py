@@ -59,7 +59,7 @@ class Decoder(nn.Module):
 
     Attributes:
         compute_dtype: what the matrix products are computed in; the weights keep theirs.
-        int16: whether blocks that learn in one call multiply whole numbers of 16 bits instead.
+        int16: whether blocks and loss, in one call each, multiply whole numbers of 16 bits.
         dropout: share dropped while `training`; 0 by default.
     """
 

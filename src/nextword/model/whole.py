@@ -1,8 +1,8 @@
-"""All blocks in one call, where a thread learns alone on a processor.
+"""All blocks in one call, and the loss in another, where a thread learns alone on a processor.
 
-What is handed to kernels/blocks.py, and when: its C knows most architectures and not all. Blocks
-that it does not know go through `Attention` and `FeedForward`, and all do where it cannot be used.
-Hooks on a block or on what is in it are not called on this way.
+What is handed to kernels/blocks.py and loss.py, and when: their C knows most architectures and not
+all. Blocks that it does not know go through `Attention` and `FeedForward`, and all do where it
+cannot be used. Hooks on a block, on what is in it or on what follows are not called on this way.
 """
 
 import functools
