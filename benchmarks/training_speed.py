@@ -97,11 +97,11 @@ def peer(size: Size) -> Callable[[], object]:
 
 def work(who: str, size: Size) -> None:
     """Wait for a line, take a block of steps, say how many seconds it took; and again."""
-    step = peer(size) if who == "peer" else ours(size, compiled=who == "compiled")
     with contextlib.ExitStack() as stack:
-        if who != "peer":
+        if who != "peer":  # before there are threads, as in `nextword train`
             stack.enter_context(kept_memory())
             stack.enter_context(settled_objects())
+        step = peer(size) if who == "peer" else ours(size, compiled=who == "compiled")
         for _ in range(2):
             step()
         print("ready", flush=True)
