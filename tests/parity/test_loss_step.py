@@ -48,9 +48,9 @@ def found(
     targets = torch.randint(config.vocab_size, (BATCH, TOKENS), generator=draws)
     targets[0, 3:7] = targets[2, -1] = NO_LOSS
     if at_once:
-        loss = whole.loss_sum(decoder, residual, targets, smoothing)
+        loss = whole.loss(decoder, residual, targets, known=5, smoothing=smoothing)
     else:
-        loss = loss_sum(decoder.logits(residual), targets, smoothing=smoothing)
+        loss = loss_sum(decoder.logits(residual), targets, smoothing=smoothing) / 5
     wanted: dict[str, Tensor] = {"residual": residual, "matrix": decoder.unembedding.weight}
     wanted |= {n: p for n, p in decoder.named_parameters() if n.startswith(("final", "unemb"))}
     gradients = torch.autograd.grad(loss / 7, list(wanted.values()))
@@ -74,7 +74,7 @@ def test_it_gives_what_torch_gives(name: str, rows: int, monkeypatch: pytest.Mon
 def test_targets_of_another_whole_type_are_as_good() -> None:
     decoder, residual = Decoder(MORE["rms"]), torch.ones(1, 3, 24)
     targets = torch.tensor([[3, 44, NO_LOSS]])
-    losses = [whole.loss_sum(decoder, residual, each) for each in (targets, targets.int())]
+    losses = [whole.loss(decoder, residual, each, known=2) for each in (targets, targets.int())]
     assert torch.equal(*losses)
 
 
@@ -112,13 +112,13 @@ def test_a_target_that_is_no_word_is_refused() -> None:
     decoder = Decoder(MORE["rms"])
     residual = torch.zeros(1, 2, 24)
     with pytest.raises(IndexError, match="target 45 is not below 45"):
-        whole.loss_sum(decoder, residual, torch.tensor([[0, 45]]))
+        whole.loss(decoder, residual, torch.tensor([[0, 45]]), known=2)
 
 
 def test_no_rows_and_no_targets_give_no_gradient() -> None:
     decoder = Decoder(MORE["layer norm"])
     for targets in (torch.empty(0, 4, dtype=torch.int64), torch.full((2, 4), NO_LOSS)):
-        loss = whole.loss_sum(decoder, torch.ones(*targets.shape, 24), targets)
+        loss = whole.loss(decoder, torch.ones(*targets.shape, 24), targets, known=8)
         gradient = torch.autograd.grad(loss, decoder.unembedding.weight)[0]
         assert loss.item() == 0
         assert not bool(gradient.any())
@@ -130,5 +130,7 @@ def test_what_is_not_a_number_reaches_the_loss() -> None:
         decoder.int16 = int16
         with torch.no_grad():
             decoder.unembedding.weight[7, 3] = torch.nan
-        loss = whole.loss_sum(decoder, torch.ones(1, 3, 24), torch.zeros(1, 3, dtype=torch.int64))
+        loss = whole.loss(
+            decoder, torch.ones(1, 3, 24), torch.zeros(1, 3, dtype=torch.int64), known=3
+        )
         assert bool(loss.isnan())

@@ -63,6 +63,7 @@ typedef struct {
     float *by_x, *by_weight, *by_bias;
     float *scratch;
     int64_t rows, width, words, group, int16;
+    float known;     /* what the sum of the losses is divided by */
     float smoothing; /* of the wanted probabilities: this share is spread evenly over all words */
     Norm norm;
 } Loss;

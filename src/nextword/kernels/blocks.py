@@ -105,6 +105,8 @@ class KeptBlocks:
         gradients: of the weights, after a way back.
         weights: whose they are.
         entered: whether blocks were gone through with it since it was set to False.
+        by_matrix: of a way back, the unembedding's gradient until the embedding's is added to it,
+            where both are one (`TiedEmbedding`).
     """
 
     def __init__(self, weights: Sequence[Tensor | None]) -> None:
@@ -114,6 +116,7 @@ class KeptBlocks:
         assert len({id(weight) for weight in given}) == len(given), "each has a gradient of its own"
         self.gradients = FlatGradients(self.weights)
         self.entered = False
+        self.by_matrix: Tensor | None = None
         self._calls: Calls | None = None
         self._made_for: object = None
 

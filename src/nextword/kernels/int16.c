@@ -161,12 +161,19 @@ static void shorten_across(const Factor *factor, int32_t *pairs, float *scale, f
     }
 }
 
+void find_right(Factor *factor, float *room)
+{
+    factor->pairs = (int32_t *)(void *)room;
+    factor->scale = room + whole_panels(factor->count) * ((factor->length + 1) / 2);
+    factor->in_panels = 1;
+}
+
 static void shorten_in_panels(Factor *factor, float *room)
 {
     int64_t count = factor->count, half = (factor->length + 1) / 2;
     int32_t *pairs = (int32_t *)(void *)room;
     float *scale = room + whole_panels(count) * half;
-    factor->pairs = pairs, factor->scale = scale, factor->in_panels = 1;
+    find_right(factor, room);
     if (factor->across) {
         shorten_across(factor, pairs, scale, scale + whole_panels(count));
         return;
@@ -310,8 +317,6 @@ static void multiply_block(const Factor *left, const Factor *right, int64_t firs
         }
     }
 }
-
-static int64_t least(int64_t one, int64_t other) { return one < other ? one : other; }
 
 void multiply_short(const Factor *left, const Factor *right, float *out, int64_t step, int add)
 {

@@ -15,10 +15,13 @@ typedef struct {
     int64_t in_panels;    /* how the pairs lie: see int16.c */
 } Factor;
 
+static inline int64_t least(int64_t one, int64_t other) { return one < other ? one : other; }
+
 int64_t int16_is_fast(void);                             /* whether the processor has what it takes */
 int64_t short_room(int64_t count, int64_t length);       /* floats that a factor's short form takes */
 void shorten_left(Factor *factor, float *room);          /* to be the left factor of products */
 void shorten_right(Factor *factor, float *room);         /* to be the right one */
+void find_right(Factor *factor, float *room);            /* the short form that is there already */
 void multiply_short(const Factor *left, const Factor *right, float *out, int64_t step, int add);
 
 #endif

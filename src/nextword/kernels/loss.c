@@ -1,29 +1,52 @@
 /* What comes after the blocks, in one call: the last norm, the unembedding, softmax and the loss,
-   with the gradients of all of them. Some rows go through together, so that of many rows the logits
-   are never in memory at once. */
+   with the gradients of all of them. Some rows go through together, and of these some words at a
+   time: what is being worked with stays in the cache, and of many rows the logits are never in
+   memory at once. */
 
 #include "products.h"
 
-/* Where the parts of one group of rows lie. */
+#include <string.h>
+
+enum { WORDS = 512 }; /* that go together: a part of the vocabulary */
+
+/* Where what belongs to one group of rows lies. */
 typedef struct {
-    float *normed, *inverse, *logits, *by_normed;
+    float *normed, *inverse, *by_normed;
+    float *logits;                              /* part after part: [rows, step] each */
+    float *most, *sum, *wanted;                 /* [rows]: see look_at */
     float *rows, *columns, *by_logits, *matrix; /* rooms of short forms; null: there are none */
 } Parts;
 
+static int64_t n_parts(const Loss *l) { return (l->words + WORDS - 1) / WORDS; }
+
+/* From a row of logits to the next. Rows that all began in one place of a page would drive each
+   other out of the cache. */
+static int64_t step_of(const Loss *l) { return in_lines(least(l->words, WORDS)) + 16; }
+
+static int64_t matrix_room(const Loss *l)
+{
+    return in_lines(short_room(least(l->words, WORDS), l->width));
+}
+
+/* Words' vectors stay short where further groups of rows need them. */
+static int stay(const Loss *l) { return l->rows > l->group; }
+
 static int64_t cut(const Loss *l, Parts *parts) /* returns how many floats it takes */
 {
-    int64_t rows = l->group, width = l->width, words = l->words, total = 0;
-    int64_t times = l->int16 ? 1 : 0;
+    int64_t rows = l->group, width = l->width, total = 0, times = l->int16 ? 1 : 0;
 #define TAKE(part, count) \
     (parts->part = l->scratch ? l->scratch + total : NULL, total += in_lines(count))
     TAKE(normed, rows * width);
     TAKE(inverse, 2 * rows);
-    TAKE(logits, rows * words);
     TAKE(by_normed, rows * width);
+    TAKE(logits, n_parts(l) * rows * step_of(l));
+    TAKE(most, rows);
+    TAKE(sum, rows);
+    TAKE(wanted, rows);
     TAKE(rows, times * short_room(rows, width));
     TAKE(columns, times * short_room(width, rows));
-    TAKE(by_logits, times * short_room(words, rows));
-    TAKE(matrix, times * short_room(words, width));
+    TAKE(by_logits, times * short_room(least(l->words, WORDS), rows));
+    TAKE(matrix, times * matrix_room(l) * (stay(l) ? n_parts(l) : 1));
 #undef TAKE
     if (!l->int16) parts->rows = parts->columns = parts->by_logits = parts->matrix = NULL;
     return total;
@@ -35,49 +58,112 @@ int64_t loss_scratch(const Loss *l)
     return cut(l, &parts);
 }
 
-/* -log p(target) of one row; logits become the gradient, of the loss with what is wanted smoothed. */
-static double loss_of_row(float *logits, int64_t words, int64_t target, float smoothing)
+/* Of some rows the logits of some words. */
+typedef struct {
+    int64_t row, rows, word, words; /* the first ones, and how many */
+    float *logits;                  /* [rows, step] */
+} Piece;
+
+static Piece piece_of(const Loss *l, const Parts *p, int64_t row, int64_t part)
 {
-    float most = -INFINITY, sum = 0.0f, wanted = logits[target];
-#pragma omp simd reduction(max : most)
-    for (int64_t i = 0; i < words; i++) most = logits[i] > most ? logits[i] : most;
-#pragma omp simd reduction(+ : sum)
-    for (int64_t i = 0; i < words; i++) sum += logits[i] = exponential(logits[i] - most);
-    float share = 1.0f / sum, even = smoothing / (float)words;
-#pragma omp simd
-    for (int64_t i = 0; i < words; i++) logits[i] = logits[i] * share - even;
-    logits[target] -= 1.0f - smoothing;
-    return log((double)sum) - (double)(wanted - most);
+    Piece piece = {.row = row, .word = part * WORDS};
+    piece.rows = least(l->rows - row, l->group);
+    piece.words = least(l->words - piece.word, WORDS);
+    piece.logits = p->logits + part * l->group * step_of(l);
+    return piece;
 }
 
-/* The sum of the losses of all rows that have a target. by_normed is worked out in float32 always:
-   of a row's many small probabilities nothing would be left beside a large one. */
+/* The vectors of its words, as the right factor of the logits. */
+static Factor vectors_of(const Loss *l, const Parts *p, Piece piece)
+{
+    Factor vectors = rows_of(l->weight + piece.word * l->width, l->width, piece.words, l->width);
+    if (!p->matrix) return vectors;
+    float *room = p->matrix + (stay(l) ? piece.word / WORDS * matrix_room(l) : 0);
+    if (stay(l) && piece.row > 0) return found_right(vectors, room);
+    return right(vectors, room);
+}
+
+/* Bring what is known of each row up to date: its largest logit so far, the sum of
+   exp(logit - largest) and, once its word has come, the logit of the target. */
+static void look_at(const Loss *l, const Parts *p, Piece piece)
+{
+    for (int64_t r = 0; r < piece.rows; r++) {
+        const float *logits = piece.logits + r * step_of(l);
+        int64_t target = l->targets[piece.row + r] - piece.word;
+        float before = piece.word ? p->most[r] : -INFINITY, most = before, sum = 0.0f;
+        if (target >= 0 && target < piece.words) p->wanted[r] = logits[target];
+#pragma omp simd reduction(max : most)
+        for (int64_t i = 0; i < piece.words; i++) most = logits[i] > most ? logits[i] : most;
+#pragma omp simd reduction(+ : sum)
+        for (int64_t i = 0; i < piece.words; i++) sum += exponential(logits[i] - most);
+        p->most[r] = most;
+        p->sum[r] = sum + (piece.word ? p->sum[r] * exponential(before - most) : 0.0f);
+    }
+}
+
+/* Logits become their gradients: p / known, less what was wanted of it. */
+static void turn_back(const Loss *l, const Parts *p, Piece piece)
+{
+    float wanted = (1.0f - l->smoothing) / l->known;
+    float even = l->smoothing / (float)l->words / l->known;
+    for (int64_t r = 0; r < piece.rows; r++) {
+        float *logits = piece.logits + r * step_of(l);
+        int64_t target = l->targets[piece.row + r];
+        if (target < 0) {
+            memset(logits, 0, (size_t)piece.words * sizeof *logits);
+            continue;
+        }
+        float most = p->most[r], share = 1.0f / (p->sum[r] * l->known);
+#pragma omp simd
+        for (int64_t i = 0; i < piece.words; i++)
+            logits[i] = exponential(logits[i] - most) * share - even;
+        target -= piece.word;
+        if (target >= 0 && target < piece.words) logits[target] -= wanted;
+    }
+}
+
+/* The sum of -log p(target) of a group's rows. */
+static double losses(const Loss *l, const Parts *p, int64_t row)
+{
+    double total = 0.0;
+    for (int64_t r = 0; r < least(l->rows - row, l->group); r++)
+        if (l->targets[row + r] >= 0)
+            total += log((double)p->sum[r]) - (double)(p->wanted[r] - p->most[r]);
+    return total;
+}
+
+/* The sum of the losses of all rows that have a target, divided by `known`. by_normed is worked out
+   in float32 always: of a row's many small probabilities nothing would be left beside a large one. */
 double loss(const Loss *l)
 {
     Parts p;
     cut(l, &p);
-    int64_t width = l->width, words = l->words;
+    int64_t width = l->width, step = step_of(l);
     double total = 0.0;
-    Factor matrix = right(rows_of(l->weight, width, words, width), p.matrix);
     for (int64_t row = 0; row < l->rows; row += l->group) {
-        int64_t rows = l->rows - row < l->group ? l->rows - row : l->group;
+        int64_t rows = least(l->rows - row, l->group);
         const float *x = l->x + row * width;
         const float *n = normed(&l->norm, x, p.normed, p.inverse, rows, width);
-        linear(l->product, left(rows_of(n, width, rows, width), p.rows), matrix, l->bias, p.logits,
-               words);
-        for (int64_t r = 0; r < rows; r++) {
-            float *logits = p.logits + r * words;
-            int64_t target = l->targets[row + r];
-            if (target >= 0) total += loss_of_row(logits, words, target, l->smoothing);
-            for (int64_t i = 0; target < 0 && i < words; i++) logits[i] = 0.0f;
+        Factor each = left(rows_of(n, width, rows, width), p.rows);
+        for (int64_t part = 0; part < n_parts(l); part++) {
+            Piece piece = piece_of(l, &p, row, part);
+            const float *bias = l->bias ? l->bias + piece.word : NULL;
+            linear(l->product, each, vectors_of(l, &p, piece), bias, piece.logits, step);
+            look_at(l, &p, piece);
         }
-        Factor by_logits = left(columns_of(p.logits, words, rows, words), p.by_logits);
+        total += losses(l, &p, row);
         Factor columns = right(columns_of(n, width, rows, width), p.columns);
-        multiply(l->product, by_logits, columns, l->by_weight, width, row > 0);
-        add_rows(p.logits, words, l->by_bias, rows, words);
-        multiply(l->product, rows_of(p.logits, words, rows, words),
-                 columns_of(l->weight, width, words, width), p.by_normed, width, 0);
+        for (int64_t part = 0; part < n_parts(l); part++) {
+            Piece piece = piece_of(l, &p, row, part);
+            int64_t words = piece.words, at = piece.word * width;
+            turn_back(l, &p, piece);
+            each = left(columns_of(piece.logits, step, rows, words), p.by_logits);
+            multiply(l->product, each, columns, l->by_weight + at, width, row > 0);
+            add_rows(piece.logits, step, l->by_bias ? l->by_bias + piece.word : NULL, rows, words);
+            multiply(l->product, rows_of(piece.logits, step, rows, words),
+                     columns_of(l->weight + at, width, words, width), p.by_normed, width, part > 0);
+        }
         normed_back(&l->norm, p.by_normed, x, p.inverse, NULL, l->by_x + row * width, rows, width);
     }
-    return total;
+    return total / (double)l->known;
 }

@@ -11,14 +11,17 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from nextword.kernels.blocks import KeptBlocks
 from nextword.kernels.calls import LEAST_ROWS
 from nextword.kernels.native import kernels
 from nextword.kernels.products import product
 from nextword.kernels.structs import NORMS, LossStruct, NormKind, place
 
+MATRIX = 3  # its place among what `LossStep` is given
+
 
 class LossStep(torch.autograd.Function):
-    """The sum of -log p(target) over all positions that have one."""
+    """The sum of -log p(target) over all positions that have one, divided by a number."""
 
     @staticmethod
     def forward(
@@ -32,7 +35,9 @@ class LossStep(torch.autograd.Function):
         norm: NormKind,
         epsilon: float,
         smoothing: float,
+        known: float,
         int16: bool,
+        kept: KeptBlocks | None,
     ) -> Tensor:
         """Work out the loss, and the gradients at once.
 
@@ -45,7 +50,10 @@ class LossStep(torch.autograd.Function):
             epsilon: of the norm.
             smoothing: the share of what is wanted that goes to all words alike; it changes the
                 gradient, and not the value.
+            known: what the sum is divided by.
             int16: whether logits are products of whole numbers of 16 bits.
+            kept: where the matrix's gradient is left on the way back, for `TiedEmbedding`, and is
+                not returned; None: it is returned.
 
         Raises:
             IndexError: a target is not below V.
@@ -68,11 +76,13 @@ class LossStep(torch.autograd.Function):
         call.by_bias = place(by_vectors[2])
         call.group = min(max(rows, 1), max(LEAST_ROWS, width))
         call.norm.kind, call.norm.epsilon, call.smoothing = NORMS[norm], epsilon, smoothing
+        call.known = known
         call.norm.weight, call.norm.bias = map(place, given[:2])
         call.norm.by_weight, call.norm.by_bias = map(place, by_vectors[:2])
         scratch = x.new_empty(library.loss_scratch(ctypes.byref(call)))
         call.scratch = scratch.data_ptr()
         total = library.loss(ctypes.byref(call))
+        ctx.kept = kept
         ctx.save_for_backward(by_x, *by_vectors[:2], by_matrix, by_vectors[2])
         return x.new_tensor(total)
 
@@ -80,5 +90,9 @@ class LossStep(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """What was worked out, times the gradient of the loss."""
-        found = [None if each is None else each * gradients[0] for each in ctx.saved_tensors]
-        return *found, None, None, None, None, None
+        found, gradient = list(ctx.saved_tensors), gradients[0]
+        if gradient != 1.0:  # it is, where nothing is worked out of this loss
+            found = [None if each is None else each * gradient for each in found]
+        if ctx.kept is not None:
+            ctx.kept.by_matrix, found[MATRIX] = found[MATRIX], None
+        return *found, *(None,) * 7

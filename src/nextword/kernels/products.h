@@ -38,6 +38,13 @@ static inline Factor right(Factor factor, float *room)
     return factor;
 }
 
+/* The right factor that was made short in this room before. */
+static inline Factor found_right(Factor factor, float *room)
+{
+    find_right(&factor, room);
+    return factor;
+}
+
 /* How much room a factor takes that comes in short form either way round. */
 static inline int64_t room_for(int64_t rows, int64_t columns)
 {

@@ -65,7 +65,7 @@ class LossStruct(ctypes.Structure):
         *((name, POINTER) for name in ("product", "x", "weight", "bias", "targets")),
         *((name, POINTER) for name in ("by_x", "by_weight", "by_bias", "scratch")),
         *((name, WHOLE) for name in ("rows", "width", "words", "group", "int16")),
-        *(("smoothing", REAL), ("norm", NormStruct)),
+        *(("known", REAL), ("smoothing", REAL), ("norm", NormStruct)),
     ]
 
 

@@ -25,6 +25,7 @@ from nextword.model.decoder import Decoder
 LEAST_WORK = 4e9  # multiplications and additions of a thread's rows; less would not pay
 LEAST_WORK_WHOLE = 1e9  # the same where all blocks are gone through in one call
 EVEN = 0.8  # of the threads' time at least is used; three rows on two threads waste a quarter
+LARGE = 2**16  # numbers of a gradient that all threads add up, each a part of it
 MOST_GRADIENTS = 2**25  # numbers of all shares, each of which has gradients of its own
 MOST_GRADIENTS_INT16 = 2**29  # the same where products are of int16, and so much faster that way
 
@@ -35,7 +36,7 @@ class _Share(NamedTuple):
     """What one thread brings back."""
 
     loss: float
-    gradients: Sequence[Tensor]  # of `Gradients._outside`, or of all parameters
+    gradients: Sequence[Tensor]  # of `Gradients._outside`, then what was kept, in one piece
 
 
 class Gradients:
@@ -82,9 +83,8 @@ class Gradients:
         self._kept: list[KeptBlocks | None] = [None] * count
         if at_once:
             self._kept = [KeptBlocks(weights) for _ in range(count)]
-        self._parameters = list(decoder.parameters())
         inside = {id(weight) for weight in weights}
-        self._outside = [each for each in self._parameters if id(each) not in inside]
+        self._outside = [each for each in decoder.parameters() if id(each) not in inside]
 
     def add(self, rows: Rows, *, known: int) -> float:
         """Add to every parameter's gradient what these rows give.
@@ -96,66 +96,64 @@ class Gradients:
         Returns:
             The rows' share of the batch's mean loss.
         """
+        parts = torch.tensor(float(known))
         if self.workers.count == 1 and self._kept[0] is None:
-            mean = self._loss_of(self._decoder, *rows) / known
+            mean = self._loss_of(self._decoder, *rows, known=parts)
             mean.backward()  # type: ignore[no-untyped-call]
             return mean.item()
         dealt = list(zip(self._kept, self._deal(rows), strict=False))
-        earlier = self._set_apart()
-        shares = self.workers.map(lambda share: self._apart(*share, known), dealt)
-        kept = [each for each, _ in dealt if each is not None]
-        count = min(self.workers.count, len(shares[0].gradients))
-        self.workers.map(lambda first: self._sum(shares, slice(first, None, count)), range(count))
-        if kept:
-            self._sum_kept(kept, earlier)
+        earlier = self._earlier()
+        shares = self.workers.map(lambda share: self._apart(*share, parts), dealt)
+        self._add_up([*(share.gradients for share in shares), *earlier])
         return sum(share.loss for share in shares)
 
-    def _set_apart(self) -> Tensor | None:
-        """The blocks' gradients of earlier rows of the batch, which the next would overwrite."""
-        first = self._kept[0]
-        if first is None or all(each is None or each.grad is None for each in first.weights):
-            return None
-        return first.gradients.all.clone()
+    def _earlier(self) -> list[list[Tensor]]:
+        """The gradients of earlier rows of the batch, as a share; nothing where there are none."""
+        first, outside = self._kept[0], [each.grad for each in self._outside]
+        there = [each for each in outside if each is not None]
+        if len(there) < len(outside):
+            return []
+        return [there if first is None else [*there, first.gradients.all.clone()]]
 
-    def _apart(self, kept: KeptBlocks | None, rows: Rows, known: int) -> _Share:
+    def _apart(self, kept: KeptBlocks | None, rows: Rows, known: Tensor) -> _Share:
         """A share of the loss and its gradients, which touch no other share's."""
         if kept is None:
-            loss = self._loss_of(self._decoder, *rows) / known
-            return _Share(loss.item(), torch.autograd.grad(loss, self._parameters))
+            loss = self._loss_of(self._decoder, *rows, known=known)
+            return _Share(loss.item(), torch.autograd.grad(loss, self._outside))
         kept.entered = False
-        loss = self._loss_of(self._decoder, *rows, kept=kept) / known
+        loss = self._loss_of(self._decoder, *rows, known=known, kept=kept)
         if not kept.entered:
             raise RuntimeError(
                 "the decoder is not in training mode, or torch's number of threads was changed "
                 "while it learns; call decoder.train(), and leave the threads as they are"
             )
-        return _Share(loss.item(), torch.autograd.grad(loss, self._outside))
+        gradients = torch.autograd.grad(loss, self._outside)
+        return _Share(loss.item(), [*gradients, kept.gradients.all])
 
-    def _sum(self, shares: Sequence[_Share], which: slice) -> None:
-        """Add the shares up for some of the parameters, always in one order: sums round alike."""
-        parameters = (self._outside if self._kept[0] else self._parameters)[which]
-        total, *others = (list(share.gradients[which]) for share in shares)
-        for other in others:
-            torch._foreach_add_(total, other)
-        for parameter, gradient in zip(parameters, total, strict=True):
-            if parameter.grad is None:
-                parameter.grad = gradient
-            else:
-                parameter.grad += gradient
+    def _add_up(self, shares: Sequence[Sequence[Tensor]]) -> None:
+        """Add all shares to the first, always in one order: sums round alike."""
+        count = self.workers.count
 
-    def _sum_kept(self, kept: Sequence[KeptBlocks], earlier: Tensor | None) -> None:
-        """Add up what the threads have kept, each a piece, into what the first one has."""
-        flat = [each.gradients.all for each in kept] + ([] if earlier is None else [earlier])
+        def pieces(share: Sequence[Tensor], number: int) -> list[Tensor]:
+            return [
+                each.tensor_split(count)[number] if each.numel() >= LARGE else each
+                for place, each in enumerate(share)
+                if each.numel() >= LARGE or place % count == number
+            ]
 
-        def add_up(pieces: Sequence[Tensor]) -> None:
-            for other in pieces[1:]:
-                pieces[0].add_(other)
+        def add_up(number: int) -> None:
+            total, *others = (pieces(share, number) for share in shares)
+            for other in others if total else []:
+                torch._foreach_add_(total, other)
 
-        pieces = [each.tensor_split(self.workers.count) for each in flat]
-        self.workers.map(add_up, list(zip(*pieces, strict=True)))
-        for weight, gradient in zip(self._weights, kept[0].gradients.of_weights, strict=True):
+        if len(shares) > 1:
+            self.workers.map(add_up, range(count))
+        for parameter, gradient in zip(self._outside, shares[0], strict=False):
+            parameter.grad = gradient
+        inside = [] if self._kept[0] is None else self._kept[0].gradients.of_weights
+        for weight, kept in zip(self._weights, inside, strict=True):
             if weight is not None:
-                weight.grad = gradient
+                weight.grad = kept
 
     def _deal(self, rows: Rows) -> list[Rows]:
         """The rows in as many shares as there are threads, or rows."""

@@ -35,11 +35,20 @@ def loss_of(
     targets: Tensor,
     documents: Tensor | None,
     *,
+    known: Tensor,
     smoothing: float = 0.0,
     kept: KeptBlocks | None = None,
 ) -> Tensor:
-    """The loss of a decoder on a batch; see `loss_sum`, `Decoder.forward`, `Decoder.residual`."""
+    """The loss of a decoder on rows of a batch, its sum divided by `known`.
+
+    Args:
+        decoder, tokens, documents, kept: see `Decoder.residual`.
+        targets, smoothing: see `loss_sum`.
+        known: [] a tensor, because compiled code is compiled anew for each other number.
+    """
     residual = decoder.residual(tokens, documents=documents, kept=kept)
-    if kept is not None and decoder.config.logit_soft_cap is None:
-        return whole.loss_sum(decoder, residual, targets, smoothing)
-    return loss_sum(decoder.logits(residual), targets, smoothing=smoothing)
+    if kept is not None and whole.has_loss(decoder.config):
+        return whole.loss(
+            decoder, residual, targets, known=float(known), smoothing=smoothing, kept=kept
+        )
+    return loss_sum(decoder.logits(residual), targets, smoothing=smoothing) / known

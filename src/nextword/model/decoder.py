@@ -142,7 +142,7 @@ class Decoder(nn.Module):
         Args:
             token_ids, cache, positions, documents: as in `forward`.
             kept: where the gradients of the blocks' weights are left if the blocks are gone
-                through in one call; else it stays as it is.
+                through in one call; then a tied embedding's gradient needs `whole.loss`.
 
         Raises:
             ContextError: as in `forward`.
@@ -153,7 +153,7 @@ class Decoder(nn.Module):
         elif self.position_embedding is not None and positions.numel():
             self._check_length(int(positions.max()) + 1)
         layout = self._layout(token_ids, cache, positions, documents)
-        residual = self._embed(token_ids, positions, layout)  # [B, T, M]
+        residual = self._embed(token_ids, positions, layout, kept)  # [B, T, M]
         residual = F.dropout(residual, layout.dropout)
         residual = self._through_blocks(residual, layout, kept)
         if cache is not None:
@@ -250,9 +250,11 @@ class Decoder(nn.Module):
     def _reaches_whole(self) -> bool:
         return whole.reaches(self.config, self.parameters(), self.compute_dtype)
 
-    def _embed(self, token_ids: Tensor, positions: Tensor, layout: Layout) -> Tensor:
+    def _embed(
+        self, token_ids: Tensor, positions: Tensor, layout: Layout, kept: KeptBlocks | None
+    ) -> Tensor:
         """The word vectors: embedding, shares of those before, and position, [B, T, M]."""
-        residual = self.token_embedding(token_ids)
+        residual = whole.embed(self, token_ids, kept)
         if self.token_shift is not None:
             residual = residual + self._from_earlier(self.token_shift, token_ids, residual, layout)
         if self.position_embedding is not None:
@@ -260,7 +262,7 @@ class Decoder(nn.Module):
         elif self.config.position == "sinusoidal":
             place = sinusoidal(positions, width=self.config.d_model)
             residual = residual + place.to(residual.dtype)
-        return residual  # type: ignore[no-any-return]
+        return residual
 
     def _from_earlier(
         self, shift: TokenShift, token_ids: Tensor, vectors: Tensor, layout: Layout

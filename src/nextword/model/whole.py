@@ -18,6 +18,7 @@ from nextword.kernels.blocks import BlocksStep, KeptBlocks
 from nextword.kernels.calls import BlockSizes
 from nextword.kernels.loss import LossStep
 from nextword.kernels.structs import ACTIVATIONS
+from nextword.kernels.tied import TiedEmbedding
 from nextword.model.position import Rotation
 
 if TYPE_CHECKING:
@@ -72,15 +73,45 @@ def through(
     return BlocksStep.apply(sizes, kept, residual, cos, sin, documents, *weights)  # type: ignore[no-untyped-call,no-any-return]
 
 
-def loss_sum(
-    decoder: "Decoder", residual: Tensor, targets: Tensor, smoothing: float = 0.0
+def embed(decoder: "Decoder", token_ids: Tensor, kept: KeptBlocks | None) -> Tensor:
+    """The vectors [B, T, M] of words [B, T]; the rest as in `Decoder.residual`."""
+    table = decoder.token_embedding
+    if kept is None or not _is_tied(decoder.config):
+        return table(token_ids)  # type: ignore[no-any-return]
+    return TiedEmbedding.apply(token_ids, table.weight, kept)  # type: ignore[no-untyped-call,no-any-return]
+
+
+def has_loss(config: ModelConfig) -> bool:
+    """Whether there is C for what comes after the blocks of this architecture."""
+    return config.logit_soft_cap is None
+
+
+def _is_tied(config: ModelConfig) -> bool:
+    return config.tied_embeddings and has_loss(config)
+
+
+def loss(
+    decoder: "Decoder",
+    residual: Tensor,
+    targets: Tensor,
+    *,
+    known: float,
+    smoothing: float = 0.0,
+    kept: KeptBlocks | None = None,
 ) -> Tensor:
-    """The sum of -log p(next word) behind the last block, all arguments as in `LossStep`."""
+    """The sum of -log p(next word) behind the last block, divided by `known`.
+
+    Args:
+        decoder: of an architecture that `has_loss`.
+        residual, targets, known, smoothing: as in `LossStep`.
+        kept: what its residual was worked out with.
+    """
     config, matrix = decoder.config, decoder.unembedding
     norm = config.norm if config.final_norm else "none"
     weights = (*_of_norm(decoder.final_norm), matrix.weight, matrix.bias)
-    settings = norm, config.norm_epsilon, smoothing, decoder.int16
-    return LossStep.apply(residual, *weights, targets, *settings)  # type: ignore[no-untyped-call,no-any-return]
+    settings = norm, config.norm_epsilon, smoothing, known, decoder.int16
+    kept = kept if _is_tied(config) else None
+    return LossStep.apply(residual, *weights, targets, *settings, kept)  # type: ignore[no-untyped-call,no-any-return]
 
 
 @functools.lru_cache(maxsize=8)
