@@ -65,6 +65,14 @@ static inline int32_t pair_of(float first, float second)
     return (rounded(first) & 0xffff) | (int32_t)((uint32_t)rounded(second) << 16);
 }
 
+/* What is added to number i of vector v before it is rounded: from -1/2 to 1/2, spread evenly over
+   any stretch of a vector and over any vectors (multiples of the plastic number's powers). */
+static inline float dither(int64_t i, int64_t v)
+{
+    uint32_t turns = (uint32_t)i * 3242174889u + (uint32_t)v * 2447445414u;
+    return (float)(int32_t)turns * 0x1p-32f;
+}
+
 /* What short numbers are multiplied by to be what they were, and what makes them short. The largest
    is found among the bits, where infinity and what is not a number are larger than any number. */
 static inline float scale_of(int32_t largest) { return float_of(largest) / LARGEST; }
@@ -84,14 +92,16 @@ static inline int32_t largest_of(const float *x, int64_t length)
     return largest;
 }
 
-/* Numbers that lie side by side into pairs that lie `apart`. */
-static inline void pair_up(const float *x, int64_t length, float share, int32_t *pairs,
-                           int64_t apart)
+/* Numbers of vector v that lie side by side into pairs that lie `apart`. */
+static inline __attribute__((always_inline)) void pair_up(const float *x, int64_t length,
+                                                          float share, int32_t *pairs,
+                                                          int64_t apart, int dithered, int64_t v)
 {
     int64_t whole = length / 2;
 #pragma omp simd
     for (int64_t p = 0; p < whole; p++)
-        pairs[p * apart] = pair_of(x[2 * p] * share, x[2 * p + 1] * share);
+        pairs[p * apart] = pair_of(x[2 * p] * share + (dithered ? dither(2 * p, v) : 0.0f),
+                                   x[2 * p + 1] * share + (dithered ? dither(2 * p + 1, v) : 0.0f));
     if (length % 2) pairs[whole * apart] = pair_of(x[length - 1] * share, 0.0f);
 }
 
@@ -109,7 +119,8 @@ static void shorten_panel(const Factor *factor, int64_t first, int64_t count, in
     for (int64_t i = 0; i < factor->length; i += AT_ONCE) {
         int64_t numbers = factor->length - i < AT_ONCE ? factor->length - i : AT_ONCE;
         for (int64_t v = 0; v < count; v++)
-            pair_up(x + v * factor->step + i, numbers, share[v], pairs + i / 2 * PANEL + v, PANEL);
+            pair_up(x + v * factor->step + i, numbers, share[v], pairs + i / 2 * PANEL + v, PANEL,
+                    0, v);
     }
 }
 
@@ -133,6 +144,20 @@ static inline void look_at(const float *x, int64_t step, int32_t *largest, int64
     }
 }
 
+/* Numbers i and i + 1, unless that is one too many, of vectors that lie side by side from v on. */
+static inline __attribute__((always_inline)) void pair_rows(const float *one, const float *two,
+                                                            const float *share, int paired,
+                                                            int32_t *pairs, int64_t count,
+                                                            int dithered, int64_t i, int64_t v)
+{
+#pragma omp simd
+    for (int64_t n = 0; n < count; n++) {
+        float first = one[n] * share[n], second = two[n] * (paired ? share[n] : 0.0f);
+        if (dithered) first += dither(i, v + n), second += paired ? dither(i + 1, v + n) : 0.0f;
+        pairs[n] = pair_of(first, second);
+    }
+}
+
 /* Vectors that lie across, row by row as memory has them; `scale` and `share` for whole panels. */
 static void shorten_across(const Factor *factor, int32_t *pairs, float *scale, float *share)
 {
@@ -153,10 +178,10 @@ static void shorten_across(const Factor *factor, int32_t *pairs, float *scale, f
         int32_t *to = pairs + i / 2 * PANEL;
         for (int64_t first = 0; first < count; first += PANEL, to += PANEL * half) {
             int64_t here = count - first < PANEL ? count - first : PANEL;
-#pragma omp simd
-            for (int64_t v = 0; v < here; v++)
-                to[v] = pair_of(one[first + v] * share[first + v],
-                                two[first + v] * (paired ? share[first + v] : 0.0f));
+            if (factor->dithered)
+                pair_rows(one + first, two + first, share + first, paired, to, here, 1, i, first);
+            else
+                pair_rows(one + first, two + first, share + first, paired, to, here, 0, i, first);
         }
     }
 }
@@ -200,7 +225,10 @@ void shorten_left(Factor *factor, float *room)
         const float *x = factor->at + v * factor->step;
         int32_t largest = largest_of(x, factor->length);
         scale[v] = scale_of(largest);
-        pair_up(x, factor->length, share_of(largest), pairs + v * half, 1);
+        if (factor->dithered)
+            pair_up(x, factor->length, share_of(largest), pairs + v * half, 1, 1, v);
+        else
+            pair_up(x, factor->length, share_of(largest), pairs + v * half, 1, 0, v);
     }
 }
 

@@ -6,10 +6,11 @@
 #include <stdint.h>
 
 /* `count` vectors of `length` numbers; a product sums over the length of two factors' vectors.
-   Number i of vector v is at[v · step + i], or at[i · step + v] where vectors lie `across`. */
+   Number i of vector v is at[v · step + i], or at[i · step + v] where vectors lie `across`. Those
+   of a `dithered` one are rounded up or down by turns, so that of many small ones a share remains. */
 typedef struct {
     const float *at;
-    int64_t step, count, length, across;
+    int64_t step, count, length, across, dithered;
     const int32_t *pairs; /* as whole numbers, two of a vector side by side; null: not */
     const float *scale;   /* [count], in panels rounded up: what they are to be multiplied by */
     int64_t in_panels;    /* how the pairs lie: see int16.c */

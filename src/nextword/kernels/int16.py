@@ -19,7 +19,7 @@ class Factor(ctypes.Structure):
 
     _fields_ = [
         ("at", POINTER),
-        *((name, WHOLE) for name in ("step", "count", "length", "across")),
+        *((name, WHOLE) for name in ("step", "count", "length", "across", "dithered")),
         *(("pairs", POINTER), ("scale", POINTER), ("in_panels", WHOLE)),
     ]
 
@@ -30,20 +30,21 @@ def is_fast() -> bool:
     return library is not None and bool(library.int16_is_fast())
 
 
-def product(left: Tensor, right: Tensor) -> Tensor:
+def product(left: Tensor, right: Tensor, *, dithered: bool = False) -> Tensor:
     """left · rightᵀ by numbers that are rounded to 1/5792 of the largest of their row.
 
     Args:
         left: [n, k] float32; rows or columns side by side in memory.
         right: [m, k], likewise.
+        dithered: whether the left one's are rounded up or down by turns.
 
     Returns:
         [n, m] float32.
     """
-    return _multiplier(left, right)()
+    return _multiplier(left, right, dithered=dithered)()
 
 
-def _multiplier(left: Tensor, right: Tensor) -> Callable[[], Tensor]:
+def _multiplier(left: Tensor, right: Tensor, *, dithered: bool = False) -> Callable[[], Tensor]:
     """What multiplies two matrices that are short already, each time it is called."""
     library = kernels(torch.float32)
     assert library is not None, "is_fast was asked first"
@@ -51,7 +52,7 @@ def _multiplier(left: Tensor, right: Tensor) -> Callable[[], Tensor]:
     for matrix, shorten in ((left, library.shorten_left), (right, library.shorten_right)):
         across = matrix.stride(1) != 1
         step = matrix.stride(1) if across else matrix.stride(0)
-        factor = Factor(matrix.data_ptr(), step, *matrix.shape, across)
+        factor = Factor(matrix.data_ptr(), step, *matrix.shape, across, dithered and not factors)
         room = matrix.new_empty(library.short_room(*matrix.shape))
         shorten(ctypes.byref(factor), room.data_ptr())
         factors.append(factor)

@@ -13,8 +13,9 @@ enum { WORDS = 512 }; /* that go together: a part of the vocabulary */
 typedef struct {
     float *normed, *inverse, *by_normed;
     float *logits;                              /* part after part: [rows, step] each */
-    float *most, *sum, *wanted;                 /* [rows]: see look_at */
+    float *most, *sum, *wanted;                 /* [rows]: see look_at, turn_back */
     float *rows, *columns, *by_logits, *matrix; /* rooms of short forms; null: there are none */
+    float *matrix_back;
 } Parts;
 
 static int64_t n_parts(const Loss *l) { return (l->words + WORDS - 1) / WORDS; }
@@ -45,10 +46,12 @@ static int64_t cut(const Loss *l, Parts *parts) /* returns how many floats it ta
     TAKE(wanted, rows);
     TAKE(rows, times * short_room(rows, width));
     TAKE(columns, times * short_room(width, rows));
-    TAKE(by_logits, times * short_room(least(l->words, WORDS), rows));
+    TAKE(by_logits, times * room_for(least(l->words, WORDS), rows));
     TAKE(matrix, times * matrix_room(l) * (stay(l) ? n_parts(l) : 1));
+    TAKE(matrix_back, times * short_room(width, least(l->words, WORDS)));
 #undef TAKE
-    if (!l->int16) parts->rows = parts->columns = parts->by_logits = parts->matrix = NULL;
+    if (!l->int16) parts->rows = parts->columns = parts->by_logits = NULL;
+    if (!l->int16) parts->matrix = parts->matrix_back = NULL;
     return total;
 }
 
@@ -101,10 +104,10 @@ static void look_at(const Loss *l, const Parts *p, Piece piece)
     }
 }
 
-/* Logits become their gradients: p / known, less what was wanted of it. */
+/* Logits become their gradients, p / known, but for those of the targets, where p is less what was
+   wanted of it: these go to `wanted`, and 0 is left in their place. */
 static void turn_back(const Loss *l, const Parts *p, Piece piece)
 {
-    float wanted = (1.0f - l->smoothing) / l->known;
     float even = l->smoothing / (float)l->words / l->known;
     for (int64_t r = 0; r < piece.rows; r++) {
         float *logits = piece.logits + r * step_of(l);
@@ -118,7 +121,28 @@ static void turn_back(const Loss *l, const Parts *p, Piece piece)
         for (int64_t i = 0; i < piece.words; i++)
             logits[i] = exponential(logits[i] - most) * share - even;
         target -= piece.word;
-        if (target >= 0 && target < piece.words) logits[target] -= wanted;
+        if (target < 0 || target >= piece.words) continue;
+        p->wanted[r] = logits[target] - (1.0f - l->smoothing) / l->known;
+        logits[target] = 0.0f;
+    }
+}
+
+/* What the logits of the targets give: by far the largest numbers, so in float32 always. */
+static void targets_back(const Loss *l, const Parts *p, Piece piece, const float *n)
+{
+    int64_t width = l->width;
+    for (int64_t r = 0; r < piece.rows; r++) {
+        int64_t target = l->targets[piece.row + r], word = target - piece.word;
+        if (target < 0 || word < 0 || word >= piece.words) continue;
+        float gradient = p->wanted[r], *by_normed = p->by_normed + r * width;
+        const float *vector = l->weight + target * width, *from = n + r * width;
+        float *by_vector = l->by_weight + target * width;
+        if (l->by_bias) l->by_bias[target] += gradient;
+#pragma omp simd
+        for (int64_t i = 0; i < width; i++) {
+            by_normed[i] += gradient * vector[i];
+            by_vector[i] += gradient * from[i];
+        }
     }
 }
 
@@ -132,13 +156,29 @@ static double losses(const Loss *l, const Parts *p, int64_t row)
     return total;
 }
 
-/* The sum of the losses of all rows that have a target, divided by `known`. by_normed is worked out
-   in float32 always: of a row's many small probabilities nothing would be left beside a large one. */
+/* The way back from some logits to the words' vectors and to the normed rows. Of many small
+   probabilities beside a large one nothing would be left, were they not dithered. */
+static void logits_back(const Loss *l, const Parts *p, Piece piece, Factor columns, const float *n)
+{
+    int64_t width = l->width, step = step_of(l), rows = piece.rows, words = piece.words;
+    const float *vectors = l->weight + piece.word * width;
+    float *by_vectors = l->by_weight + piece.word * width;
+    float *by_bias = l->by_bias ? l->by_bias + piece.word : NULL;
+    Factor each = left(dithered(columns_of(piece.logits, step, rows, words)), p->by_logits);
+    multiply(l->product, each, columns, by_vectors, width, piece.row > 0);
+    add_rows(piece.logits, step, by_bias, rows, words);
+    each = left(dithered(rows_of(piece.logits, step, rows, words)), p->by_logits);
+    Factor matrix = right(columns_of(vectors, width, words, width), p->matrix_back);
+    multiply(l->product, each, matrix, p->by_normed, width, piece.word > 0);
+    targets_back(l, p, piece, n);
+}
+
+/* The sum of the losses of all rows that have a target, divided by `known`. */
 double loss(const Loss *l)
 {
     Parts p;
     cut(l, &p);
-    int64_t width = l->width, step = step_of(l);
+    int64_t width = l->width;
     double total = 0.0;
     for (int64_t row = 0; row < l->rows; row += l->group) {
         int64_t rows = least(l->rows - row, l->group);
@@ -148,20 +188,16 @@ double loss(const Loss *l)
         for (int64_t part = 0; part < n_parts(l); part++) {
             Piece piece = piece_of(l, &p, row, part);
             const float *bias = l->bias ? l->bias + piece.word : NULL;
-            linear(l->product, each, vectors_of(l, &p, piece), bias, piece.logits, step);
+            linear(l->product, each, vectors_of(l, &p, piece), bias, piece.logits,
+                   step_of(l));
             look_at(l, &p, piece);
         }
         total += losses(l, &p, row);
         Factor columns = right(columns_of(n, width, rows, width), p.columns);
         for (int64_t part = 0; part < n_parts(l); part++) {
             Piece piece = piece_of(l, &p, row, part);
-            int64_t words = piece.words, at = piece.word * width;
             turn_back(l, &p, piece);
-            each = left(columns_of(piece.logits, step, rows, words), p.by_logits);
-            multiply(l->product, each, columns, l->by_weight + at, width, row > 0);
-            add_rows(piece.logits, step, l->by_bias ? l->by_bias + piece.word : NULL, rows, words);
-            multiply(l->product, rows_of(piece.logits, step, rows, words),
-                     columns_of(l->weight + at, width, words, width), p.by_normed, width, part > 0);
+            logits_back(l, &p, piece, columns, n);
         }
         normed_back(&l->norm, p.by_normed, x, p.inverse, NULL, l->by_x + row * width, rows, width);
     }

@@ -25,6 +25,13 @@ static inline Factor columns_of(const float *at, int64_t step, int64_t length, i
     return (Factor){.at = at, .step = step, .count = count, .length = length, .across = 1};
 }
 
+/* The same factor, what is in it to be rounded up or down by turns. */
+static inline Factor dithered(Factor factor)
+{
+    factor.dithered = 1;
+    return factor;
+}
+
 /* The factor, and its short form as well where there is room for one. */
 static inline Factor left(Factor factor, float *room)
 {
