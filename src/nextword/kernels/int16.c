@@ -246,10 +246,9 @@ static inline Floats floats_at(const float *at)
     return all;
 }
 
-/* out += or = sum · scale, of one row and `count` ≤ LANES columns. */
-static inline void put(Wholes sum, Floats scale, float *out, int64_t count, int add)
+/* out += or = product, of one row and `count` ≤ LANES columns. */
+static inline void put(Floats product, float *out, int64_t count, int add)
 {
-    Floats product = __builtin_convertvector(sum, Floats) * scale;
     if (count >= LANES) {
         if (add) product += floats_at(out);
         memcpy(out, &product, sizeof product);
@@ -264,9 +263,34 @@ typedef struct {
     const int32_t *left, *right; /* the first pairs of its rows, and of its panel */
     const float *left_scale, *right_scale;
     float *out;
+    float *partial;               /* [rows, PANEL] what earlier stretches gave */
     int64_t step, columns, pairs; /* columns of out from here on: PANEL are worked out at most */
-    int add;
+    int add, later, last;         /* whether there are earlier stretches, and none after this one */
 } Tile;
+
+/* What a stretch gave of a tile, added to what earlier ones did, goes where it belongs. */
+static inline __attribute__((always_inline)) void put_tile(const Tile *t, int rows,
+                                                           const Wholes *first,
+                                                           const Wholes *second, int later,
+                                                           int last)
+{
+    Floats scale = floats_at(t->right_scale), other = floats_at(t->right_scale + LANES);
+#pragma GCC unroll 8
+    for (int row = 0; row < rows; row++) {
+        float here = t->left_scale[row], *partial = t->partial + row * PANEL;
+        Floats one = __builtin_convertvector(first[row], Floats) * (scale * here);
+        Floats two = __builtin_convertvector(second[row], Floats) * (other * here);
+        if (later) one += floats_at(partial), two += floats_at(partial + LANES);
+        if (last) {
+            float *out = t->out + row * t->step;
+            put(one, out, t->columns, t->add);
+            put(two, out + LANES, t->columns - LANES, t->add);
+        } else {
+            memcpy(partial, &one, sizeof one);
+            memcpy(partial + LANES, &two, sizeof two);
+        }
+    }
+}
 
 /* `rows` ≤ ROWS of one panel's columns; pairs of the left factor's rows are `apart`, a row's `next`. */
 static inline __attribute__((always_inline)) void multiply_tile(const Tile *t, int rows,
@@ -289,13 +313,8 @@ static inline __attribute__((always_inline)) void multiply_tile(const Tile *t, i
         ROW(4, left[4 * apart]) ROW(5, later[2 * apart]) ROW(6, last[0]) ROW(7, later[4 * apart])
 #undef ROW
     }
-    Floats scale = floats_at(t->right_scale), other = floats_at(t->right_scale + LANES);
-#pragma GCC unroll 8
-    for (int row = 0; row < rows; row++) {
-        float *out = t->out + row * t->step, here = t->left_scale[row];
-        put(first[row], scale * here, out, t->columns, t->add);
-        put(second[row], other * here, out + LANES, t->columns - LANES, t->add);
-    }
+    if (t->last && !t->later) put_tile(t, rows, first, second, 0, 1);
+    else put_tile(t, rows, first, second, t->later, t->last);
 }
 
 /* Either way in which the left factor lies has a loop of its own, and so have ROWS, FEW and one. */
@@ -320,14 +339,19 @@ static int64_t together(const Factor *left, int64_t row, int64_t end)
     return there >= ROWS ? ROWS : there >= FEW ? FEW : 1;
 }
 
-/* A block of the result, to which all stretches are added before the next block. */
+/* What the stretches so far gave of a block, tile after tile: rows of the result itself may lie so
+   far apart that they would drive each other out of the cache. */
+static _Thread_local float partial_sums[BLOCK_ROWS * BLOCK_COLUMNS];
+
+/* A block of the result: all stretches are added up before the next block. */
 static void multiply_block(const Factor *left, const Factor *right, int64_t first, int64_t end,
                            int64_t first_column, int64_t end_column, Tile tile)
 {
     int64_t half = (right->length + 1) / 2, stretch = STRETCH / 2;
-    float *out = tile.out;
-    for (int64_t pair = 0; pair < half; pair += stretch, tile.add = 1) {
-        tile.pairs = half - pair < stretch ? half - pair : stretch;
+    float *out = tile.out, *partial = partial_sums;
+    for (int64_t pair = 0; pair < half; pair += stretch) {
+        tile.pairs = least(half - pair, stretch);
+        tile.later = pair > 0, tile.last = pair + stretch >= half;
         for (int64_t column = first_column; column < end_column; column += PANEL) {
             tile.columns = right->count - column;
             tile.right = right->pairs + column * half + pair * PANEL;
@@ -339,6 +363,8 @@ static void multiply_block(const Factor *left, const Factor *right, int64_t firs
                                 : left->pairs + row * half + pair;
                 tile.left_scale = left->scale + row;
                 tile.out = out + row * tile.step + column;
+                tile.partial = partial + (column - first_column) * BLOCK_ROWS +
+                               (row - first) * PANEL;
                 rows = together(left, row, end);
                 multiply_rows(&tile, rows, left, half);
             }
