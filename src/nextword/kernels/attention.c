@@ -140,6 +140,7 @@ static int64_t cut(const Attention *a, Parts *parts) /* returns how many floats 
     int64_t wide = queries > width ? queries : width, times = a->int16 ? 1 : 0;
     TAKE(left, times * room_for(rows, wide));
     TAKE(right, times * room_for(rows, wide));
+    times = a->query_short.forward ? 0 : times;
     TAKE(matrix[0], times * room_for(queries, width));
     TAKE(matrix[1], times * room_for(keys, width));
     TAKE(matrix[2], times * room_for(keys, width));
@@ -234,11 +235,14 @@ void attention(const Attention *a)
     cut(a, &p);
     Widths w = widths_of(a);
     Product product = a->product;
-    Factor query = right(rows_of(a->query, w.width, w.queries, w.width), p.matrix[0]);
-    Factor key = right(rows_of(a->key, w.width, w.keys, w.width), p.matrix[1]);
-    Factor value = right(rows_of(a->value, w.width, w.keys, w.width), p.matrix[2]);
+    Factor query = rows_of(a->query, w.width, w.queries, w.width);
+    query = ready(query, a->query_short.forward, p.matrix[0]);
+    Factor key = rows_of(a->key, w.width, w.keys, w.width);
+    key = ready(key, a->key_short.forward, p.matrix[1]);
+    Factor value = rows_of(a->value, w.width, w.keys, w.width);
+    value = ready(value, a->value_short.forward, p.matrix[2]);
     Factor output = rows_of(a->output, w.queries, w.width, w.queries);
-    if (a->output) output = right(output, p.matrix[3]);
+    if (a->output) output = ready(output, a->output_short.forward, p.matrix[3]);
     for (int64_t first = 0; first < a->batch; first += a->group) {
         Group g = group_from(a, first);
         const float *x = a->x + g.row * w.width;
@@ -303,11 +307,14 @@ void attention_back(const Attention *a)
     cut(a, &p);
     Widths w = widths_of(a);
     Product product = a->product;
-    Factor query = right(columns_of(a->query, w.width, w.queries, w.width), p.matrix[0]);
-    Factor key = right(columns_of(a->key, w.width, w.keys, w.width), p.matrix[1]);
-    Factor value = right(columns_of(a->value, w.width, w.keys, w.width), p.matrix[2]);
+    Factor query = columns_of(a->query, w.width, w.queries, w.width);
+    query = ready(query, a->query_short.back, p.matrix[0]);
+    Factor key = columns_of(a->key, w.width, w.keys, w.width);
+    key = ready(key, a->key_short.back, p.matrix[1]);
+    Factor value = columns_of(a->value, w.width, w.keys, w.width);
+    value = ready(value, a->value_short.back, p.matrix[2]);
     Factor output = columns_of(a->output, w.queries, w.width, w.queries);
-    if (a->output) output = right(output, p.matrix[3]);
+    if (a->output) output = ready(output, a->output_short.back, p.matrix[3]);
     for (int64_t first = 0; first < a->batch; first += a->group) {
         Group g = group_from(a, first);
         const float *x = a->x + g.row * w.width, *gradient = a->gradient + g.row * w.width;

@@ -21,6 +21,10 @@ typedef struct {
 } Norm;
 
 typedef struct {
+    float *forward, *back; /* a matrix in short form, the right factor of either way; or null */
+} Short;
+
+typedef struct {
     Product product;
     /* x [B·T, M] → y [B·T, M]; kept for the way back: joined [B·T, (H + 2K)·D], context [B·T, H·D],
        log_sum [B, H, T] */
@@ -38,6 +42,7 @@ typedef struct {
     int64_t batch, tokens, places, width, heads, shared, head_width, window, group;
     int64_t int16; /* whether its matrices are multiplied in short form: int16.h */
     float scale, epsilon;
+    Short query_short, key_short, value_short, output_short;
     Norm norm;
 } Attention;
 
@@ -52,6 +57,7 @@ typedef struct {
     float *by_x, *by_gate, *by_up, *by_down, *by_gate_bias, *by_up_bias, *by_down_bias;
     float *scratch;
     int64_t rows, width, inner, group, activation, int16;
+    Short gate_short, up_short, down_short;
     Norm norm;
 } FeedForward;
 
@@ -62,9 +68,10 @@ typedef struct {
     const int64_t *targets;         /* [R], below 0 where there is none */
     float *by_x, *by_weight, *by_bias;
     float *scratch;
-    int64_t rows, width, words, group, int16;
+    int64_t rows, width, words, part, group, int16; /* part: words that go together */
     float known;     /* what the sum of the losses is divided by */
     float smoothing; /* of the wanted probabilities: this share is spread evenly over all words */
+    Short of_weight;    /* of the unembedding's parts, one behind the other */
     Norm norm;
 } Loss;
 

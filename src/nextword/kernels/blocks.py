@@ -17,6 +17,7 @@ from nextword.kernels.calls import BlockSizes, Calls, FlatGradients
 from nextword.kernels.lean import pays
 from nextword.kernels.native import kernels
 from nextword.kernels.products import product
+from nextword.kernels.short import ShortForms
 
 
 def exist() -> bool:
@@ -100,17 +101,20 @@ class KeptBlocks:
 
     Args:
         weights: as `BlocksStep` takes them, contiguous and each once.
+        short: of these weights and the unembedding, made anew before each way forward; None:
+            where they are needed, each is made on the way.
 
     Attributes:
         gradients: of the weights, after a way back.
         weights: whose they are.
+        short: as given.
         entered: whether blocks were gone through with it since it was set to False.
         by_matrix: of a way back, the unembedding's gradient until the embedding's is added to it,
             where both are one (`TiedEmbedding`).
     """
 
-    def __init__(self, weights: Sequence[Tensor | None]) -> None:
-        self.weights = list(weights)
+    def __init__(self, weights: Sequence[Tensor | None], short: ShortForms | None = None) -> None:
+        self.weights, self.short = list(weights), short
         given = [weight for weight in weights if weight is not None]
         assert all(weight.is_contiguous() for weight in given)
         assert len({id(weight) for weight in given}) == len(given), "each has a gradient of its own"
@@ -126,7 +130,7 @@ class KeptBlocks:
         made_for = sizes, shape, None if given[1] is None else given[1].shape
         if self._calls is None or made_for != self._made_for:
             self._calls, self._made_for = Calls(sizes, shape, given), made_for
-            self._calls.point(self.weights)
+            self._calls.point(self.weights, self.short)
             self._calls.point_back(self.gradients)
         else:
             self._calls.begin(given)

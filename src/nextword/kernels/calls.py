@@ -9,9 +9,11 @@ from torch import Tensor
 
 from nextword.kernels.native import kernels
 from nextword.kernels.products import product
+from nextword.kernels.short import ShortForms
 from nextword.kernels.structs import (
     ACTIVATIONS,
     HALVES,
+    MATRICES,
     NORM,
     NORMS,
     AttentionStruct,
@@ -129,9 +131,18 @@ class Calls:
         for attention in self._attentions:
             attention.cos, attention.sin, attention.documents = cos, sin, documents
 
-    def point(self, weights: Sequence[Tensor | None]) -> None:
-        """Tell the structs where the weights lie."""
+    def point(self, weights: Sequence[Tensor | None], short: ShortForms | None = None) -> None:
+        """Tell the structs where the weights lie, and where in short form if they do."""
         self._point(weights, prefix="")
+        if short is None:
+            return
+        left = iter(short.places)
+        for pair in zip(self._attentions, self._feed_forwards, strict=True):
+            for call, names in zip(pair, HALVES, strict=True):
+                for name in (*NORM, *names):
+                    form = next(left)
+                    if name in MATRICES:
+                        setattr(call, f"{name}_short", form)
 
     def point_back(self, gradients: FlatGradients) -> None:
         """Tell the structs where the weights' gradients are to be put."""

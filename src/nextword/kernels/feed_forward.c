@@ -55,6 +55,7 @@ static int64_t cut(const FeedForward *f, Parts *parts) /* returns how many float
     TAKE(by_gated, rows * inner);
     TAKE(left, times * room_for(rows, wide));
     TAKE(right, times * room_for(rows, wide));
+    times = f->up_short.forward ? 0 : times;
     TAKE(up, times * room_for(inner, width));
     TAKE(gate, times * room_for(inner, width));
     TAKE(down, times * room_for(inner, width));
@@ -74,9 +75,10 @@ void feed_forward(const FeedForward *f)
     Parts p;
     cut(f, &p);
     int64_t width = f->width, inner = f->inner;
-    Factor up = right(rows_of(f->up, width, inner, width), p.up), gate = up;
-    if (f->gate) gate = right(rows_of(f->gate, width, inner, width), p.gate);
-    Factor down = right(rows_of(f->down, inner, width, inner), p.down);
+    Factor up = rows_of(f->up, width, inner, width), gate = up;
+    up = ready(up, f->up_short.forward, p.up);
+    if (f->gate) gate = ready(rows_of(f->gate, width, inner, width), f->gate_short.forward, p.gate);
+    Factor down = ready(rows_of(f->down, inner, width, inner), f->down_short.forward, p.down);
     for (int64_t row = 0; row < f->rows; row += f->group) {
         int64_t rows = f->rows - row < f->group ? f->rows - row : f->group;
         const float *x = f->x + row * width;
@@ -98,9 +100,10 @@ void feed_forward_back(const FeedForward *f)
     Parts p;
     cut(f, &p);
     int64_t width = f->width, inner = f->inner;
-    Factor up = right(columns_of(f->up, width, inner, width), p.up), gate = up;
-    if (f->gate) gate = right(columns_of(f->gate, width, inner, width), p.gate);
-    Factor down = right(columns_of(f->down, inner, width, inner), p.down);
+    Factor up = columns_of(f->up, width, inner, width), gate = up;
+    up = ready(up, f->up_short.back, p.up);
+    if (f->gate) gate = ready(columns_of(f->gate, width, inner, width), f->gate_short.back, p.gate);
+    Factor down = ready(columns_of(f->down, inner, width, inner), f->down_short.back, p.down);
     for (int64_t row = 0; row < f->rows; row += f->group) {
         int64_t rows = f->rows - row < f->group ? f->rows - row : f->group;
         const float *x = f->x + row * width, *gradient = f->gradient + row * width;

@@ -211,6 +211,11 @@ static void shorten_in_panels(Factor *factor, float *room)
 
 void shorten_right(Factor *factor, float *room) { shorten_in_panels(factor, room); }
 
+void shorten_all(Factor *factors, float **rooms, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) shorten_in_panels(factors + i, rooms[i]);
+}
+
 void shorten_left(Factor *factor, float *room)
 {
     if (factor->across) {

@@ -22,6 +22,7 @@ int64_t int16_is_fast(void);                             /* whether the processo
 int64_t short_room(int64_t count, int64_t length);       /* floats that a factor's short form takes */
 void shorten_left(Factor *factor, float *room);          /* to be the left factor of products */
 void shorten_right(Factor *factor, float *room);         /* to be the right one */
+void shorten_all(Factor *factors, float **rooms, int64_t count); /* to be right ones */
 void find_right(Factor *factor, float *room);            /* the short form that is there already */
 void multiply_short(const Factor *left, const Factor *right, float *out, int64_t step, int add);
 

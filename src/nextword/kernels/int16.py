@@ -48,7 +48,8 @@ def _multiplier(left: Tensor, right: Tensor, *, dithered: bool = False) -> Calla
     """What multiplies two matrices that are short already, each time it is called."""
     library = kernels(torch.float32)
     assert library is not None, "is_fast was asked first"
-    factors, rooms = [], []
+    factors: list[Factor] = []
+    rooms: list[Tensor] = []
     for matrix, shorten in ((left, library.shorten_left), (right, library.shorten_right)):
         across = matrix.stride(1) != 1
         step = matrix.stride(1) if across else matrix.stride(0)

@@ -7,30 +7,19 @@
 
 #include <string.h>
 
-enum { WORDS = 512 }; /* that go together: a part of the vocabulary */
-
 /* Where what belongs to one group of rows lies. */
 typedef struct {
     float *normed, *inverse, *by_normed;
-    float *logits;                              /* part after part: [rows, step] each */
-    float *most, *sum, *wanted;                 /* [rows]: see look_at, turn_back */
-    float *rows, *columns, *by_logits, *matrix; /* rooms of short forms; null: there are none */
-    float *matrix_back;
+    float *logits;                     /* part after part: [rows, step] each */
+    float *most, *sum, *wanted;        /* [rows]: see look_at, turn_back */
+    float *rows, *columns, *by_logits, *vectors; /* rooms of short forms; null: there are none */
 } Parts;
 
-static int64_t n_parts(const Loss *l) { return (l->words + WORDS - 1) / WORDS; }
+static int64_t n_parts(const Loss *l) { return (l->words + l->part - 1) / l->part; }
 
 /* From a row of logits to the next. Rows that all began in one place of a page would drive each
    other out of the cache. */
-static int64_t step_of(const Loss *l) { return in_lines(least(l->words, WORDS)) + 16; }
-
-static int64_t matrix_room(const Loss *l)
-{
-    return in_lines(short_room(least(l->words, WORDS), l->width));
-}
-
-/* Words' vectors stay short where further groups of rows need them. */
-static int stay(const Loss *l) { return l->rows > l->group; }
+static int64_t step_of(const Loss *l) { return in_lines(l->part) + 16; }
 
 static int64_t cut(const Loss *l, Parts *parts) /* returns how many floats it takes */
 {
@@ -46,12 +35,10 @@ static int64_t cut(const Loss *l, Parts *parts) /* returns how many floats it ta
     TAKE(wanted, rows);
     TAKE(rows, times * short_room(rows, width));
     TAKE(columns, times * short_room(width, rows));
-    TAKE(by_logits, times * room_for(least(l->words, WORDS), rows));
-    TAKE(matrix, times * matrix_room(l) * (stay(l) ? n_parts(l) : 1));
-    TAKE(matrix_back, times * short_room(width, least(l->words, WORDS)));
+    TAKE(by_logits, times * room_for(l->part, rows));
+    TAKE(vectors, (l->of_weight.forward ? 0 : times) * room_for(l->part, width));
 #undef TAKE
-    if (!l->int16) parts->rows = parts->columns = parts->by_logits = NULL;
-    if (!l->int16) parts->matrix = parts->matrix_back = NULL;
+    if (!l->int16) parts->rows = parts->columns = parts->by_logits = parts->vectors = NULL;
     return total;
 }
 
@@ -69,21 +56,28 @@ typedef struct {
 
 static Piece piece_of(const Loss *l, const Parts *p, int64_t row, int64_t part)
 {
-    Piece piece = {.row = row, .word = part * WORDS};
+    Piece piece = {.row = row, .word = part * l->part};
     piece.rows = least(l->rows - row, l->group);
-    piece.words = least(l->words - piece.word, WORDS);
+    piece.words = least(l->words - piece.word, l->part);
     piece.logits = p->logits + part * l->group * step_of(l);
     return piece;
 }
 
-/* The vectors of its words, as the right factor of the logits. */
+/* The vectors of its words, as the right factor of the logits, and of the way back to the rows. */
 static Factor vectors_of(const Loss *l, const Parts *p, Piece piece)
 {
-    Factor vectors = rows_of(l->weight + piece.word * l->width, l->width, piece.words, l->width);
-    if (!p->matrix) return vectors;
-    float *room = p->matrix + (stay(l) ? piece.word / WORDS * matrix_room(l) : 0);
-    if (stay(l) && piece.row > 0) return found_right(vectors, room);
-    return right(vectors, room);
+    int64_t width = l->width, room = in_lines(short_room(l->part, width));
+    float *there = l->of_weight.forward;
+    return ready(rows_of(l->weight + piece.word * width, width, piece.words, width),
+                 there ? there + piece.word / l->part * room : NULL, p->vectors);
+}
+
+static Factor vectors_back(const Loss *l, const Parts *p, Piece piece)
+{
+    int64_t width = l->width, room = in_lines(short_room(width, l->part));
+    float *there = l->of_weight.back;
+    return ready(columns_of(l->weight + piece.word * width, width, piece.words, width),
+                 there ? there + piece.word / l->part * room : NULL, p->vectors);
 }
 
 /* Bring what is known of each row up to date: its largest logit so far, the sum of
@@ -161,15 +155,13 @@ static double losses(const Loss *l, const Parts *p, int64_t row)
 static void logits_back(const Loss *l, const Parts *p, Piece piece, Factor columns, const float *n)
 {
     int64_t width = l->width, step = step_of(l), rows = piece.rows, words = piece.words;
-    const float *vectors = l->weight + piece.word * width;
     float *by_vectors = l->by_weight + piece.word * width;
     float *by_bias = l->by_bias ? l->by_bias + piece.word : NULL;
     Factor each = left(dithered(columns_of(piece.logits, step, rows, words)), p->by_logits);
     multiply(l->product, each, columns, by_vectors, width, piece.row > 0);
     add_rows(piece.logits, step, by_bias, rows, words);
     each = left(dithered(rows_of(piece.logits, step, rows, words)), p->by_logits);
-    Factor matrix = right(columns_of(vectors, width, words, width), p->matrix_back);
-    multiply(l->product, each, matrix, p->by_normed, width, piece.word > 0);
+    multiply(l->product, each, vectors_back(l, p, piece), p->by_normed, width, piece.word > 0);
     targets_back(l, p, piece, n);
 }
 
@@ -188,8 +180,7 @@ double loss(const Loss *l)
         for (int64_t part = 0; part < n_parts(l); part++) {
             Piece piece = piece_of(l, &p, row, part);
             const float *bias = l->bias ? l->bias + piece.word : NULL;
-            linear(l->product, each, vectors_of(l, &p, piece), bias, piece.logits,
-                   step_of(l));
+            linear(l->product, each, vectors_of(l, &p, piece), bias, piece.logits, step_of(l));
             look_at(l, &p, piece);
         }
         total += losses(l, &p, row);

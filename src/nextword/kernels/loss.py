@@ -15,6 +15,7 @@ from nextword.kernels.blocks import KeptBlocks
 from nextword.kernels.calls import LEAST_ROWS
 from nextword.kernels.native import kernels
 from nextword.kernels.products import product
+from nextword.kernels.short import WORDS
 from nextword.kernels.structs import NORMS, LossStruct, NormKind, place
 
 MATRIX = 3  # its place among what `LossStep` is given
@@ -38,6 +39,7 @@ class LossStep(torch.autograd.Function):
         known: float,
         int16: bool,
         kept: KeptBlocks | None,
+        tied: bool,
     ) -> Tensor:
         """Work out the loss, and the gradients at once.
 
@@ -52,8 +54,9 @@ class LossStep(torch.autograd.Function):
                 gradient, and not the value.
             known: what the sum is divided by.
             int16: whether logits are products of whole numbers of 16 bits.
-            kept: where the matrix's gradient is left on the way back, for `TiedEmbedding`, and is
-                not returned; None: it is returned.
+            kept: what the residual was worked out with.
+            tied: whether the matrix's gradient is left there on the way back, for `TiedEmbedding`,
+                and not returned.
 
         Raises:
             IndexError: a target is not below V.
@@ -74,6 +77,9 @@ class LossStep(torch.autograd.Function):
         call.x, call.weight, call.bias = place(x), place(matrix), place(given[2])
         call.targets, call.by_x, call.by_weight = place(targets), place(by_x), place(by_matrix)
         call.by_bias = place(by_vectors[2])
+        call.part = min(words, WORDS)
+        if kept is not None and kept.short is not None:
+            call.of_weight = kept.short.words
         call.group = min(max(rows, 1), max(LEAST_ROWS, width))
         call.norm.kind, call.norm.epsilon, call.smoothing = NORMS[norm], epsilon, smoothing
         call.known = known
@@ -82,7 +88,7 @@ class LossStep(torch.autograd.Function):
         scratch = x.new_empty(library.loss_scratch(ctypes.byref(call)))
         call.scratch = scratch.data_ptr()
         total = library.loss(ctypes.byref(call))
-        ctx.kept = kept
+        ctx.kept = kept if tied else None
         ctx.save_for_backward(by_x, *by_vectors[:2], by_matrix, by_vectors[2])
         return x.new_tensor(total)
 
@@ -95,4 +101,4 @@ class LossStep(torch.autograd.Function):
             found = [None if each is None else each * gradient for each in found]
         if ctx.kept is not None:
             ctx.kept.by_matrix, found[MATRIX] = found[MATRIX], None
-        return *found, *(None,) * 7
+        return *found, *(None,) * 8

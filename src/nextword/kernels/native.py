@@ -49,6 +49,7 @@ INT16: dict[str, list[Any]] = {  # of int16.c
     "short_room": [WHOLE] * 2,
     "shorten_left": [POINTER] * 2,
     "shorten_right": [POINTER] * 2,
+    "shorten_all": [POINTER] * 2 + [WHOLE],
     "multiply_short": [POINTER] * 3 + [WHOLE, ctypes.c_int],
 }
 RETURNED = {  # the others return nothing

@@ -45,11 +45,11 @@ static inline Factor right(Factor factor, float *room)
     return factor;
 }
 
-/* The right factor that was made short in this room before. */
-static inline Factor found_right(Factor factor, float *room)
+/* The right factor as it was made short `there` before, for all threads, or is made short now. */
+static inline Factor ready(Factor factor, float *there, float *room)
 {
-    find_right(&factor, room);
-    return factor;
+    if (there) find_right(&factor, there);
+    return there ? factor : right(factor, room);
 }
 
 /* How much room a factor takes that comes in short form either way round. */

@@ -18,6 +18,13 @@ ATTENTION = (  # what half a block multiplies and adds; each [rows, columns] or 
 )
 FEED_FORWARD = ("gate", "up", "down", "gate_bias", "up_bias", "down_bias")
 HALVES = (ATTENTION, FEED_FORWARD)
+MATRICES = {"query", "key", "value", "output", "gate", "up", "down"}  # of either half
+
+
+class ShortStruct(ctypes.Structure):
+    """`Short` of blocks.h: where a matrix lies in short form, for either way."""
+
+    _fields_ = [("forward", POINTER), ("back", POINTER)]
 
 
 class NormStruct(ctypes.Structure):
@@ -40,6 +47,7 @@ class AttentionStruct(ctypes.Structure):
         *((name, WHOLE) for name in ("batch", "tokens", "places", "width", "heads", "shared")),
         *((name, WHOLE) for name in ("head_width", "window", "group", "int16")),
         *((name, REAL) for name in ("scale", "epsilon")),
+        *((f"{name}_short", ShortStruct) for name in ATTENTION if name in MATRICES),
         ("norm", NormStruct),
     ]
 
@@ -54,6 +62,7 @@ class FeedForwardStruct(ctypes.Structure):
         *((f"by_{name}", POINTER) for name in FEED_FORWARD),
         ("scratch", POINTER),
         *((name, WHOLE) for name in ("rows", "width", "inner", "group", "activation", "int16")),
+        *((f"{name}_short", ShortStruct) for name in FEED_FORWARD if name in MATRICES),
         ("norm", NormStruct),
     ]
 
@@ -64,8 +73,8 @@ class LossStruct(ctypes.Structure):
     _fields_ = [
         *((name, POINTER) for name in ("product", "x", "weight", "bias", "targets")),
         *((name, POINTER) for name in ("by_x", "by_weight", "by_bias", "scratch")),
-        *((name, WHOLE) for name in ("rows", "width", "words", "group", "int16")),
-        *(("known", REAL), ("smoothing", REAL), ("norm", NormStruct)),
+        *((name, WHOLE) for name in ("rows", "width", "words", "part", "group", "int16")),
+        *(("known", REAL), ("smoothing", REAL), ("of_weight", ShortStruct), ("norm", NormStruct)),
     ]
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from nextword.config import TrainingConfig
 from nextword.errors import ConfigError
 from nextword.kernels.blocks import KeptBlocks
+from nextword.kernels.short import ShortForms
 from nextword.learn.compiling import loss_function
 from nextword.learn.precision import goes_at_once, takes_int16
 from nextword.learn.workers import Workers
@@ -25,6 +26,7 @@ from nextword.model.decoder import Decoder
 LEAST_WORK = 4e9  # multiplications and additions of a thread's rows; less would not pay
 LEAST_WORK_WHOLE = 1e9  # the same where all blocks are gone through in one call
 EVEN = 0.8  # of the threads' time at least is used; three rows on two threads waste a quarter
+TOGETHER = 2**22  # weights from which on threads make their short forms together, each once
 LARGE = 2**16  # numbers of a gradient that all threads add up, each a part of it
 MOST_GRADIENTS = 2**25  # numbers of all shares, each of which has gradients of its own
 MOST_GRADIENTS_INT16 = 2**29  # the same where products are of int16, and so much faster that way
@@ -81,8 +83,12 @@ class Gradients:
             )
         self._weights = weights = whole.weights_of(decoder.blocks) if at_once else []
         self._kept: list[KeptBlocks | None] = [None] * count
+        self._short: ShortForms | None = None
+        if decoder.int16 and decoder.n_parameters >= TOGETHER:
+            words = decoder.unembedding.weight if whole.has_loss(decoder.config) else None
+            self._short = ShortForms(weights, words, count)
         if at_once:
-            self._kept = [KeptBlocks(weights) for _ in range(count)]
+            self._kept = [KeptBlocks(weights, self._short) for _ in range(count)]
         inside = {id(weight) for weight in weights}
         self._outside = [each for each in decoder.parameters() if id(each) not in inside]
 
@@ -103,6 +109,8 @@ class Gradients:
             return mean.item()
         dealt = list(zip(self._kept, self._deal(rows), strict=False))
         earlier = self._earlier()
+        if self._short is not None:
+            self.workers.map(self._short.renew, self._short.pieces)
         shares = self.workers.map(lambda share: self._apart(*share, parts), dealt)
         self._add_up([*(share.gradients for share in shares), *earlier])
         return sum(share.loss for share in shares)

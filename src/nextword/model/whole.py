@@ -110,8 +110,8 @@ def loss(
     norm = config.norm if config.final_norm else "none"
     weights = (*_of_norm(decoder.final_norm), matrix.weight, matrix.bias)
     settings = norm, config.norm_epsilon, smoothing, known, decoder.int16
-    kept = kept if _is_tied(config) else None
-    return LossStep.apply(residual, *weights, targets, *settings, kept)  # type: ignore[no-untyped-call,no-any-return]
+    tied = kept is not None and _is_tied(config)
+    return LossStep.apply(residual, *weights, targets, *settings, kept, tied)  # type: ignore[no-untyped-call,no-any-return]
 
 
 @functools.lru_cache(maxsize=8)
