@@ -13,7 +13,15 @@ from nextword.kernels.native import find_compiler
 pytestmark = pytest.mark.skipif(find_compiler() is None, reason="no C compiler")
 
 LARGEST, STRETCH = 2896.0, 256
-SIZES = [(1, 1, 1), (5, 3, 7), (17, 2, 33), (9, 300, 65), (50, 513, 40), (8, 256, 32)]
+SIZES = [
+    (1, 1, 1),
+    (5, 3, 7),
+    (17, 2, 33),
+    (9, 300, 65),
+    (50, 513, 40),
+    (8, 256, 32),
+    (530, 600, 270),
+]
 
 
 def drawn(rows: int, columns: int, seed: int) -> Tensor:
@@ -57,6 +65,27 @@ def test_it_is_the_product_of_rounded_numbers(
 def test_the_largest_sums_do_not_overflow() -> None:
     ones = torch.ones(3, 4 * STRETCH)
     torch.testing.assert_close(int16.product(ones, -ones), torch.full((3, 3), -4.0 * STRETCH))
+
+
+@pytest.mark.parametrize("way", ["rows", "columns"])
+def test_of_many_small_numbers_beside_a_large_one_a_share_remains(way: str) -> None:
+    """Each is below half of what one rounded number is worth; all together they are much."""
+    small = 0.1 / LARGEST
+    left = torch.full((40, 4001), small)
+    left[:, 0] = 1.0
+    right = torch.ones(2, 4001)
+    right[:, 0] = 0.0
+    gone = int16.product(lying(left, way), right)
+    assert not bool(gone.any())
+    found = int16.product(lying(left, way), right, dithered=True)
+    torch.testing.assert_close(found, torch.full((40, 2), 4000 * small), rtol=0.01, atol=0.0)
+
+
+def test_dithered_numbers_are_near() -> None:
+    left, right = drawn(50, 513, 0), drawn(40, 513, 1)
+    found, exact = int16.product(left, right, dithered=True), left @ right.T
+    assert not torch.equal(found, int16.product(left, right))
+    assert float((found - exact).norm() / exact.norm()) < 2e-3
 
 
 def test_vectors_of_zeros_and_of_tiny_numbers() -> None:

@@ -152,6 +152,65 @@ def test_int16_that_cannot_be_had_is_told() -> None:
     assert made.precision == "int16"
 
 
+def learned(preset_name: str, training: TrainingConfig, threads: int) -> dict[str, torch.Tensor]:
+    """The gradients of a batch that comes in two parts."""
+    torch.set_num_threads(threads)
+    sizes = {"d_model": 16, "n_layers": 2, "n_heads": 2}
+    config = preset(preset_name, vocab_size=700, context_length=CONTEXT, **sizes)
+    made = Decoder(config).train()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.normal_(std=0.5, generator=torch.Generator().manual_seed(3))
+    work = Gradients(made, training, rows=6, context=CONTEXT)
+    ids = torch.randint(700, (12, CONTEXT + 1), generator=torch.Generator().manual_seed(1))
+    for part in ids.chunk(2):
+        work.add((part[:, :-1], part[:, 1:], None), known=12 * CONTEXT)
+    return {name: torch.as_tensor(each.grad) for name, each in made.named_parameters()}
+
+
+def test_a_tied_embedding_has_the_gradient_of_both() -> None:
+    if not blocks.exist():
+        pytest.skip("no C compiler, or no product in torch")
+    assert preset("gpt2", vocab_size=9).tied_embeddings
+    exact = TrainingConfig(steps=1, precision="float32")
+    ours = learned("gpt2", exact, threads=3)
+    torchs = learned("gpt2", dataclasses.replace(exact, dropout=1e-9), threads=1)
+    for name, gradient in torchs.items():
+        torch.testing.assert_close(ours[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("name", ["gpt2", "nextword"])
+def test_short_forms_made_together_are_those_that_each_thread_makes(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not blocks.exist():
+        pytest.skip("no C compiler, or no product in torch")
+    asked = TrainingConfig(steps=1, precision="int16")
+    apart = learned(name, asked, threads=3)
+    monkeypatch.setattr(module, "TOGETHER", 1)
+    together = learned(name, asked, threads=3)
+    for weight, gradient in apart.items():
+        assert torch.equal(together[weight], gradient), weight
+    exact = learned(name, dataclasses.replace(asked, precision="float32"), threads=3)
+    for weight, gradient in exact.items():
+        off = float((apart[weight] - gradient).norm() / gradient.norm())
+        assert off < 0.02 or weight.endswith("key.bias"), weight  # whose gradient is 0
+    assert not torch.equal(apart["token_embedding.weight"], exact["token_embedding.weight"])
+
+
+def test_short_forms_follow_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not blocks.exist():
+        pytest.skip("no C compiler, or no product in torch")
+    monkeypatch.setattr(module, "TOGETHER", 1)
+    made, rows = decoder(), batch(documents=False)
+    work = Gradients(made, TrainingConfig(steps=1, precision="int16"), rows=ROWS, context=CONTEXT)
+    first = work.add(rows, known=1)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.data.mul_(0.5)  # behind torch's back: it counts no change
+    assert work.add(rows, known=1) != pytest.approx(first, rel=1e-3)
+
+
 def test_a_decoder_that_is_judged_cannot_learn() -> None:
     torch.set_num_threads(1)
     made = decoder().eval()
