@@ -71,7 +71,7 @@ typedef struct {
     int64_t rows, width, words, part, group, int16; /* part: words that go together */
     float known;     /* what the sum of the losses is divided by */
     float smoothing; /* of the wanted probabilities: this share is spread evenly over all words */
-    Short of_weight;    /* of the unembedding's parts, one behind the other */
+    Short of_weight; /* of the unembedding's parts, each in whole lines; or null */
     Norm norm;
 } Loss;
 

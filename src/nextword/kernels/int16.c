@@ -2,7 +2,7 @@
    twice as many at a time as of floats (dynamic fixed point: arXiv 1802.00930).
 
    Each vector is scaled by its largest number, which becomes LARGEST, and rounded: a number is off by
-   1/5792 of its vector's largest at most (one whose largest is below 1e-35 becomes 0). The sum of STRETCH products is exact in 32 bits; such sums
+   1/5792 of its vector's largest at most, a dithered one 1/2896 (a vector whose largest is below 1e-35 becomes 0). The sum of STRETCH products is exact in 32 bits; such sums
    are added up as floats. A vector with something in it that is not finite gives what is not a number.
 
    Short numbers lie in pairs, two neighbours of one vector in 32 bits. Those of a factor either lie as
@@ -31,7 +31,7 @@ enum { LANES = BYTES / 4, PANEL = 2 * LANES, FEW = 4 };
 enum { STRETCH = 256 };  /* numbers whose products are added up as whole numbers */
 enum { AT_ONCE = 128 };  /* numbers of a vector that go into a panel before the next vector's do */
 enum { BLOCK_ROWS = 512, BLOCK_COLUMNS = 256 }; /* of a result that stays in the cache meanwhile */
-#define LARGEST 2896.0f /* 256 · 2896² < 2³¹ */
+#define LARGEST 2896.0f /* 256 · 2896² < 2³¹; a few of 2897, dithered, leave room enough */
 
 typedef int32_t Wholes __attribute__((vector_size(BYTES)));
 typedef float Floats __attribute__((vector_size(BYTES)));
@@ -102,7 +102,10 @@ static inline __attribute__((always_inline)) void pair_up(const float *x, int64_
     for (int64_t p = 0; p < whole; p++)
         pairs[p * apart] = pair_of(x[2 * p] * share + (dithered ? dither(2 * p, v) : 0.0f),
                                    x[2 * p + 1] * share + (dithered ? dither(2 * p + 1, v) : 0.0f));
-    if (length % 2) pairs[whole * apart] = pair_of(x[length - 1] * share, 0.0f);
+    if (length % 2) {
+        float last = x[length - 1] * share + (dithered ? dither(length - 1, v) : 0.0f);
+        pairs[whole * apart] = pair_of(last, 0.0f);
+    }
 }
 
 /* One panel of `count` vectors that lie one below the other; some numbers of all, then the next. */

@@ -7,7 +7,7 @@
 
 /* `count` vectors of `length` numbers; a product sums over the length of two factors' vectors.
    Number i of vector v is at[v · step + i], or at[i · step + v] where vectors lie `across`. Those
-   of a `dithered` one are rounded up or down by turns, so that of many small ones a share remains. */
+   of a `dithered` left one are rounded up or down by turns: of many small ones a share remains. */
 typedef struct {
     const float *at;
     int64_t step, count, length, across, dithered;

@@ -31,7 +31,7 @@ def is_fast() -> bool:
 
 
 def product(left: Tensor, right: Tensor, *, dithered: bool = False) -> Tensor:
-    """left · rightᵀ by numbers that are rounded to 1/5792 of the largest of their row.
+    """left · rightᵀ by numbers that are rounded to 1/2896 of the largest of their row.
 
     Args:
         left: [n, k] float32; rows or columns side by side in memory.

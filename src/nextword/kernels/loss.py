@@ -53,7 +53,7 @@ class LossStep(torch.autograd.Function):
             smoothing: the share of what is wanted that goes to all words alike; it changes the
                 gradient, and not the value.
             known: what the sum is divided by.
-            int16: whether logits are products of whole numbers of 16 bits.
+            int16: whether products are of whole numbers of 16 bits; what the targets give is not.
             kept: what the residual was worked out with.
             tied: whether the matrix's gradient is left there on the way back, for `TiedEmbedding`,
                 and not returned.

@@ -119,8 +119,9 @@ class Gradients:
         """The gradients of earlier rows of the batch, as a share; nothing where there are none."""
         first, outside = self._kept[0], [each.grad for each in self._outside]
         there = [each for each in outside if each is not None]
-        if len(there) < len(outside):
+        if not there:
             return []
+        assert len(there) == len(outside), "every weight takes part in every loss"
         return [there if first is None else [*there, first.gradients.all.clone()]]
 
     def _apart(self, kept: KeptBlocks | None, rows: Rows, known: Tensor) -> _Share:
