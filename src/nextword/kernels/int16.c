@@ -2,8 +2,9 @@
    twice as many at a time as of floats (dynamic fixed point: arXiv 1802.00930).
 
    Each vector is scaled by its largest number, which becomes LARGEST, and rounded: a number is off by
-   1/5792 of its vector's largest at most, a dithered one 1/2896 (a vector whose largest is below 1e-35 becomes 0). The sum of STRETCH products is exact in 32 bits; such sums
-   are added up as floats. A vector with something in it that is not finite gives what is not a number.
+   1/5792 of its vector's largest at most, a dithered one by 1/2896 (a vector whose largest is below
+   1e-35 becomes 0). The sum of STRETCH products is exact in 32 bits; such sums are added up as
+   floats. A vector with something in it that is not finite gives what is not a number.
 
    Short numbers lie in pairs, two neighbours of one vector in 32 bits. Those of a factor either lie as
    vectors, pair after pair, or in panels: the first pairs of PANEL vectors, then their second pairs,

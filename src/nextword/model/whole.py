@@ -2,7 +2,8 @@
 
 What is handed to kernels/blocks.py and loss.py, and when: their C knows most architectures and not
 all. Blocks that it does not know go through `Attention` and `FeedForward`, and all do where it
-cannot be used. Hooks on a block, on what is in it, on what follows or on a tied embedding are not called this way.
+cannot be used. Hooks on a block, on what is in it, on what follows and on a tied embedding are not
+called on this way.
 """
 
 import functools
