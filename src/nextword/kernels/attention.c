@@ -206,6 +206,21 @@ static Widths widths_of(const Attention *a)
     return w;
 }
 
+/* The matrices as right factors of one way. */
+typedef struct {
+    Factor query, key, value, output;
+} Matrices;
+
+static Matrices matrices_of(const Attention *a, const Parts *p, Widths w, int way)
+{
+    return (Matrices){
+        .query = matrix(a->query, w.queries, w.width, a->query_short, p->matrix[0], way),
+        .key = matrix(a->key, w.keys, w.width, a->key_short, p->matrix[1], way),
+        .value = matrix(a->value, w.keys, w.width, a->value_short, p->matrix[2], way),
+        .output = matrix(a->output, w.width, w.queries, a->output_short, p->matrix[3], way),
+    };
+}
+
 /* Sequences that go through together. */
 typedef struct {
     int64_t first, count, row, rows; /* the first one and how many; the same in rows */
@@ -235,14 +250,7 @@ void attention(const Attention *a)
     cut(a, &p);
     Widths w = widths_of(a);
     Product product = a->product;
-    Factor query = rows_of(a->query, w.width, w.queries, w.width);
-    query = ready(query, a->query_short.forward, p.matrix[0]);
-    Factor key = rows_of(a->key, w.width, w.keys, w.width);
-    key = ready(key, a->key_short.forward, p.matrix[1]);
-    Factor value = rows_of(a->value, w.width, w.keys, w.width);
-    value = ready(value, a->value_short.forward, p.matrix[2]);
-    Factor output = rows_of(a->output, w.queries, w.width, w.queries);
-    if (a->output) output = ready(output, a->output_short.forward, p.matrix[3]);
+    Matrices m = matrices_of(a, &p, w, FORWARD);
     for (int64_t first = 0; first < a->batch; first += a->group) {
         Group g = group_from(a, first);
         const float *x = a->x + g.row * w.width;
@@ -250,15 +258,15 @@ void attention(const Attention *a)
         float *y = a->y + g.row * w.width;
         const float *n = normed(&a->norm, x, p.normed, p.inverse, g.rows, w.width);
         Factor rows = left(rows_of(n, w.width, g.rows, w.width), p.left);
-        linear(product, rows, query, a->query_bias, joined, w.joined);
-        linear(product, rows, key, a->key_bias, joined + w.queries, w.joined);
-        linear(product, rows, value, a->value_bias, joined + w.queries + w.keys, w.joined);
+        linear(product, rows, m.query, a->query_bias, joined, w.joined);
+        linear(product, rows, m.key, a->key_bias, joined + w.queries, w.joined);
+        linear(product, rows, m.value, a->value_bias, joined + w.queries + w.keys, w.joined);
         turn(a, &p, joined, g.row, g.rows);
         heads_of_group(a, &p, g, context);
         lay_out(a->output_bias, x, y, w.width, g.rows, w.width);
         if (a->output) {
             rows = left(rows_of(context, w.queries, g.rows, w.queries), p.left);
-            multiply(product, rows, output, y, w.width, 1);
+            multiply(product, rows, m.output, y, w.width, 1);
         } else {
             for (int64_t i = 0; i < g.rows * w.width; i++) y[i] += context[i];
         }
@@ -307,14 +315,7 @@ void attention_back(const Attention *a)
     cut(a, &p);
     Widths w = widths_of(a);
     Product product = a->product;
-    Factor query = columns_of(a->query, w.width, w.queries, w.width);
-    query = ready(query, a->query_short.back, p.matrix[0]);
-    Factor key = columns_of(a->key, w.width, w.keys, w.width);
-    key = ready(key, a->key_short.back, p.matrix[1]);
-    Factor value = columns_of(a->value, w.width, w.keys, w.width);
-    value = ready(value, a->value_short.back, p.matrix[2]);
-    Factor output = columns_of(a->output, w.queries, w.width, w.queries);
-    if (a->output) output = ready(output, a->output_short.back, p.matrix[3]);
+    Matrices m = matrices_of(a, &p, w, BACK);
     for (int64_t first = 0; first < a->batch; first += a->group) {
         Group g = group_from(a, first);
         const float *x = a->x + g.row * w.width, *gradient = a->gradient + g.row * w.width;
@@ -323,7 +324,7 @@ void attention_back(const Attention *a)
         if (a->output) {
             const float *context = a->context + g.row * w.queries;
             linear_back(product, gradient, w.width, g.rows, w.width,
-                        right(columns_of(context, w.queries, g.rows, w.queries), p.right), output,
+                        right(columns_of(context, w.queries, g.rows, w.queries), p.right), m.output,
                         a->by_output, a->by_output_bias, p.by_context, later, p.left);
             by_context = p.by_context;
         }
@@ -332,11 +333,11 @@ void attention_back(const Attention *a)
         const float *n = normed(&a->norm, x, p.normed, p.inverse, g.rows, w.width);
         Factor columns = right(columns_of(n, w.width, g.rows, w.width), p.right);
         const float *by_key = p.by_joined + w.queries;
-        linear_back(product, p.by_joined, w.joined, g.rows, w.queries, columns, query, a->by_query,
-                    a->by_query_bias, p.by_normed, later, p.left);
-        linear_back(product, by_key, w.joined, g.rows, w.keys, columns, key, a->by_key,
+        linear_back(product, p.by_joined, w.joined, g.rows, w.queries, columns, m.query,
+                    a->by_query, a->by_query_bias, p.by_normed, later, p.left);
+        linear_back(product, by_key, w.joined, g.rows, w.keys, columns, m.key, a->by_key,
                     a->by_key_bias, p.by_normed, later | BY_ROWS, p.left);
-        linear_back(product, by_key + w.keys, w.joined, g.rows, w.keys, columns, value,
+        linear_back(product, by_key + w.keys, w.joined, g.rows, w.keys, columns, m.value,
                     a->by_value, a->by_value_bias, p.by_normed, later | BY_ROWS, p.left);
         normed_back(&a->norm, p.by_normed, x, p.inverse, gradient, a->by_x + g.row * w.width,
                     g.rows, w.width);

@@ -75,10 +75,9 @@ void feed_forward(const FeedForward *f)
     Parts p;
     cut(f, &p);
     int64_t width = f->width, inner = f->inner;
-    Factor up = rows_of(f->up, width, inner, width), gate = up;
-    up = ready(up, f->up_short.forward, p.up);
-    if (f->gate) gate = ready(rows_of(f->gate, width, inner, width), f->gate_short.forward, p.gate);
-    Factor down = ready(rows_of(f->down, inner, width, inner), f->down_short.forward, p.down);
+    Factor up = matrix(f->up, inner, width, f->up_short, p.up, FORWARD);
+    Factor gate = matrix(f->gate, inner, width, f->gate_short, p.gate, FORWARD);
+    Factor down = matrix(f->down, width, inner, f->down_short, p.down, FORWARD);
     for (int64_t row = 0; row < f->rows; row += f->group) {
         int64_t rows = f->rows - row < f->group ? f->rows - row : f->group;
         const float *x = f->x + row * width;
@@ -100,10 +99,9 @@ void feed_forward_back(const FeedForward *f)
     Parts p;
     cut(f, &p);
     int64_t width = f->width, inner = f->inner;
-    Factor up = columns_of(f->up, width, inner, width), gate = up;
-    up = ready(up, f->up_short.back, p.up);
-    if (f->gate) gate = ready(columns_of(f->gate, width, inner, width), f->gate_short.back, p.gate);
-    Factor down = ready(columns_of(f->down, inner, width, inner), f->down_short.back, p.down);
+    Factor up = matrix(f->up, inner, width, f->up_short, p.up, BACK);
+    Factor gate = matrix(f->gate, inner, width, f->gate_short, p.gate, BACK);
+    Factor down = matrix(f->down, width, inner, f->down_short, p.down, BACK);
     for (int64_t row = 0; row < f->rows; row += f->group) {
         int64_t rows = f->rows - row < f->group ? f->rows - row : f->group;
         const float *x = f->x + row * width, *gradient = f->gradient + row * width;

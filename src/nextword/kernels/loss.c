@@ -63,21 +63,14 @@ static Piece piece_of(const Loss *l, const Parts *p, int64_t row, int64_t part)
     return piece;
 }
 
-/* The vectors of its words, as the right factor of the logits, and of the way back to the rows. */
-static Factor vectors_of(const Loss *l, const Parts *p, Piece piece)
+/* The vectors of its words, as the right factor of either way. */
+static Factor vectors_of(const Loss *l, const Parts *p, Piece piece, int way)
 {
-    int64_t width = l->width, room = in_lines(short_room(l->part, width));
-    float *there = l->of_weight.forward;
-    return ready(rows_of(l->weight + piece.word * width, width, piece.words, width),
-                 there ? there + piece.word / l->part * room : NULL, p->vectors);
-}
-
-static Factor vectors_back(const Loss *l, const Parts *p, Piece piece)
-{
-    int64_t width = l->width, room = in_lines(short_room(width, l->part));
-    float *there = l->of_weight.back;
-    return ready(columns_of(l->weight + piece.word * width, width, piece.words, width),
-                 there ? there + piece.word / l->part * room : NULL, p->vectors);
+    int64_t width = l->width, part = piece.word / l->part;
+    Short is = l->of_weight;
+    if (is.forward) is.forward += part * in_lines(short_room(l->part, width));
+    if (is.back) is.back += part * in_lines(short_room(width, l->part));
+    return matrix(l->weight + piece.word * width, piece.words, width, is, p->vectors, way);
 }
 
 /* Bring what is known of each row up to date: its largest logit so far, the sum of
@@ -161,7 +154,7 @@ static void logits_back(const Loss *l, const Parts *p, Piece piece, Factor colum
     multiply(l->product, each, columns, by_vectors, width, piece.row > 0);
     add_rows(piece.logits, step, by_bias, rows, words);
     each = left(dithered(rows_of(piece.logits, step, rows, words)), p->by_logits);
-    multiply(l->product, each, vectors_back(l, p, piece), p->by_normed, width, piece.word > 0);
+    multiply(l->product, each, vectors_of(l, p, piece, BACK), p->by_normed, width, piece.word > 0);
     targets_back(l, p, piece, n);
 }
 
@@ -180,7 +173,7 @@ double loss(const Loss *l)
         for (int64_t part = 0; part < n_parts(l); part++) {
             Piece piece = piece_of(l, &p, row, part);
             const float *bias = l->bias ? l->bias + piece.word : NULL;
-            linear(l->product, each, vectors_of(l, &p, piece), bias, piece.logits, step_of(l));
+            linear(l->product, each, vectors_of(l, &p, piece, FORWARD), bias, piece.logits, step_of(l));
             look_at(l, &p, piece);
         }
         total += losses(l, &p, row);

@@ -64,8 +64,6 @@ class LossStep(torch.autograd.Function):
         words, width = matrix.shape
         if targets.numel() and int(targets.max()) >= words:
             raise IndexError(f"target {int(targets.max())} is not below {words}, the vocabulary")
-        library = kernels(torch.float32)
-        assert library is not None, "`exist` was asked first"
         rows = targets.numel()
         vectors = (norm_weight, norm_bias, bias)
         given = [None if each is None else each.contiguous() for each in vectors]
@@ -76,18 +74,13 @@ class LossStep(torch.autograd.Function):
         call = LossStruct(product=product(), rows=rows, width=width, words=words, int16=int16)
         call.x, call.weight, call.bias = place(x), place(matrix), place(given[2])
         call.targets, call.by_x, call.by_weight = place(targets), place(by_x), place(by_matrix)
-        call.by_bias = place(by_vectors[2])
-        call.part = min(words, WORDS)
-        if kept is not None and kept.short is not None:
-            call.of_weight = kept.short.words
-        call.group = min(max(rows, 1), max(LEAST_ROWS, width))
-        call.norm.kind, call.norm.epsilon, call.smoothing = NORMS[norm], epsilon, smoothing
-        call.known = known
+        call.by_bias, call.known, call.smoothing = place(by_vectors[2]), known, smoothing
+        call.norm.kind, call.norm.epsilon = NORMS[norm], epsilon
         call.norm.weight, call.norm.bias = map(place, given[:2])
         call.norm.by_weight, call.norm.by_bias = map(place, by_vectors[:2])
-        scratch = x.new_empty(library.loss_scratch(ctypes.byref(call)))
-        call.scratch = scratch.data_ptr()
-        total = library.loss(ctypes.byref(call))
+        if kept is not None and kept.short is not None:
+            call.of_weight = kept.short.words
+        total = _called(call, x)
         ctx.kept = kept if tied else None
         ctx.save_for_backward(by_x, *by_vectors[:2], by_matrix, by_vectors[2])
         return x.new_tensor(total)
@@ -102,3 +95,14 @@ class LossStep(torch.autograd.Function):
         if ctx.kept is not None:
             ctx.kept.by_matrix, found[MATRIX] = found[MATRIX], None
         return *found, *(None,) * 8
+
+
+def _called(call: LossStruct, x: Tensor) -> float:
+    """Call loss.c with scratch as large as it needs, so many rows and words at a time."""
+    library = kernels(torch.float32)
+    assert library is not None, "`exist` was asked first"
+    call.part = min(call.words, WORDS)
+    call.group = min(max(call.rows, 1), max(LEAST_ROWS, call.width))
+    scratch = x.new_empty(library.loss_scratch(ctypes.byref(call)))
+    call.scratch = scratch.data_ptr()
+    return float(library.loss(ctypes.byref(call)))

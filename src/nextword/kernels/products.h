@@ -45,11 +45,16 @@ static inline Factor right(Factor factor, float *room)
     return factor;
 }
 
-/* The right factor as it was made short `there` before, for all threads, or is made short now. */
-static inline Factor ready(Factor factor, float *there, float *room)
+enum { FORWARD, BACK };
+
+/* A learned matrix [n, k], or null, as the right factor of either way: as it `is` short already for
+   all threads, or made short now where there is room. */
+static inline Factor matrix(const float *at, int64_t n, int64_t k, Short is, float *room, int way)
 {
+    Factor factor = way == BACK ? columns_of(at, k, n, k) : rows_of(at, k, n, k);
+    float *there = way == BACK ? is.back : is.forward;
     if (there) find_right(&factor, there);
-    return there ? factor : right(factor, room);
+    return at && !there ? right(factor, room) : factor;
 }
 
 /* How much room a factor takes that comes in short form either way round. */
