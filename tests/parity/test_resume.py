@@ -42,6 +42,7 @@ from nextword.text.tokenizer import Tokenizer
 ROOT = Path(__file__).resolve().parents[2]
 KINDS: dict[str, dict[str, Any]] = {
     "rows, muon, dropout, accumulate": {"training": {"dropout": 0.2, "accumulate": 2}},
+    "rows, generations": {"training": {"dropout": 0.2, "generations": 2, "siblings": 2}},
     "rows, replies, adamw": {"training": {"learn": "replies", "optimizer": "adamw"}},
     "windows, muon, dropout": {"preset": "llama", "training": {"dropout": 0.2}},
     "windows, adamw, accumulate": {
@@ -93,7 +94,7 @@ def test_runs_killed_while_preparing_training_and_finishing_end_the_same() -> No
     assert found["preparing"] == "1" and found["finishing"] == "1"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "rows, generations"])
 def test_a_run_broken_twice_leaves_what_an_undisturbed_one_leaves(
     kind: str, tmp_path: Path
 ) -> None:
@@ -105,6 +106,40 @@ def test_a_run_broken_twice_leaves_what_an_undisturbed_one_leaves(
     train(asked("broken"), reporter=last)
     assert last.steps == [9, 10, 11, 12]
     assert left_by(tmp_path / "broken") == undisturbed
+
+
+def test_a_run_broken_in_every_generation_leaves_what_an_undisturbed_one_leaves(
+    tmp_path: Path,
+) -> None:
+    kind = "rows, generations"
+    asked, undisturbed = begin(kind, tmp_path)
+    for step in (2, 11, STEPS + 1, 2 * STEPS, 2 * STEPS + 6):
+        with pytest.raises(BrokenOffError):
+            train(asked("broken"), reporter=breaking_at(step))
+    ask = Notes(lambda done: signal.raise_signal(signal.SIGINT) if done == 35 else None)
+    with pytest.raises(StoppedError, match=f"step 11 of {STEPS}"):
+        train(asked("broken"), reporter=ask)
+    last = Notes()
+    train(asked("broken"), reporter=last)
+    assert last.steps == [3 * STEPS]
+    assert left_by(tmp_path / "broken") == undisturbed
+    assert not (tmp_path / "broken" / "training" / "earlier").exists()
+    one = request(tmp_path / "data.jsonl", tmp_path / "one", training={"dropout": 0.2})
+    train(one)
+    assert left_by(tmp_path / "one") != undisturbed
+
+
+def test_who_stops_an_earlier_generation_is_told_where_to_go_on(
+    dialogues: Path, tmp_path: Path
+) -> None:
+    asked = request(dialogues, tmp_path / "out", **KINDS["rows, generations"])
+    ask = Notes(lambda done: signal.raise_signal(signal.SIGINT) if done == STEPS + 5 else None)
+    with pytest.raises(StoppedError, match=r"step 5 of model 2; .* in .*out\. The"):
+        train(asked, reporter=ask)
+    again = Notes()
+    train(asked, reporter=again, fresh=True)
+    assert again.steps == list(range(1, 3 * STEPS + 1))
+    assert again.notes[-1] == "model 3 of 3 learns what is said by the 2 before it"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -290,15 +325,24 @@ def test_a_command_that_cannot_begin_does_not_bind_the_one_that_mends_it(
     assert train(request(data, tmp_path / "out", steps=2)).steps == 2
 
 
-def test_the_time_of_earlier_sittings_counts(dialogues: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("generations", [1, 2])
+def test_the_time_of_earlier_sittings_counts(
+    generations: int, dialogues: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     asked = request(
-        dialogues, out, steps=None, minutes=0.1, depth=1, training={"evaluate_every": 0}
+        dialogues,
+        out,
+        steps=None,
+        minutes=0.1,
+        depth=1,
+        training={"evaluate_every": 0, "generations": generations},
     )
     ask = Notes(lambda step: signal.raise_signal(signal.SIGINT) if step == 3 else None)
     with pytest.raises(StoppedError):
         train(asked, reporter=ask)
-    state = out / "training" / "checkpoints" / "step-00000003" / "state.json"
+    place = out / "training" if generations == 1 else out / "training/earlier/1/training"
+    state = place / "checkpoints" / "step-00000003" / "state.json"
     values = json.loads(state.read_text())
     assert 0 < values["pace"]["used"] < 6
     values["pace"]["used"] = 6.0  # as if it had been long

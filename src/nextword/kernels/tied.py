@@ -15,7 +15,7 @@ from nextword.kernels.blocks import KeptBlocks
 
 
 class TiedEmbedding(torch.autograd.Function):
-    """Words' vectors; their gradients are added to those that `LossStep` left."""
+    """Words' vectors; their gradients are added to those that `LossStep` left, if it left any."""
 
     @staticmethod
     def forward(ctx: Any, ids: Tensor, matrix: Tensor, kept: KeptBlocks) -> Tensor:
@@ -29,7 +29,7 @@ class TiedEmbedding(torch.autograd.Function):
         Returns:
             [B, T, M].
         """
-        ctx.kept = kept
+        ctx.kept, ctx.shape = kept, matrix.shape
         ctx.save_for_backward(ids)
         return F.embedding(ids, matrix)
 
@@ -39,4 +39,6 @@ class TiedEmbedding(torch.autograd.Function):
         """The gradient of the matrix, of both that it does."""
         (ids,) = ctx.saved_tensors
         by_matrix, ctx.kept.by_matrix = ctx.kept.by_matrix, None
+        if by_matrix is None:  # the logits went another way, on which torch adds up
+            by_matrix = gradients[0].new_zeros(ctx.shape)
         return None, by_matrix.index_add_(0, ids.flatten(), gradients[0].flatten(0, 1)), None

@@ -48,6 +48,7 @@ class Gradients:
         decoder: whose parameters they are of; is told whether its products are of int16.
         training: how it learns.
         rows, context: of one forward pass.
+        teachers: whose probabilities are learned; none: those of the text.
         shared: whether rows may be dealt out at all.
 
     Attributes:
@@ -61,10 +62,12 @@ class Gradients:
         *,
         rows: int,
         context: int,
+        teachers: Sequence[Decoder] = (),
         shared: bool = True,
     ) -> None:
         self._decoder = decoder
-        self._loss_of = partial(loss_function(training), smoothing=training.label_smoothing)
+        taught = {"smoothing": training.label_smoothing, "teachers": tuple(teachers)}
+        self._loss_of = partial(loss_function(training), **taught)
         count = n_shares(decoder, training, rows=rows, context=context) if shared else 1
         self.workers = Workers(count)
         threads = torch.get_num_threads() // count

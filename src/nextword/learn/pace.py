@@ -44,7 +44,7 @@ class Pace:
         self._clock = clock
         self._sat_down = clock() if began is None else began
         self._began = clock()  # to learn
-        self._used = 0.0  # of the time, by earlier sittings
+        self.used = 0.0  # seconds of the time, by earlier sittings
         self._reserve = reserve
         self._deadline = None if deadline is None else deadline - reserve
         self._first_step: int | None = None
@@ -78,15 +78,15 @@ class Pace:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""
-        used = self._used + self._clock() - self._sat_down
+        used = self.used + self._clock() - self._sat_down
         return {"steps": self.steps, "seconds": self.seconds, "used": used}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Take up what `state` gave."""
         self.steps, self.seconds = int(state["steps"]), float(state["seconds"])
-        self._used = float(state["used"])
+        self.used = float(state["used"])
         if self._deadline is not None:
-            self._deadline -= self._used
+            self._deadline -= self.used
 
     def _review(self, step: int, deadline: float) -> None:
         """At the review points, plan as many steps as the time left allows."""

@@ -3,8 +3,9 @@
 import contextlib
 import hashlib
 import json
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nextword.config import ReplyConfig
-from nextword.errors import FolderError, NextwordError, RunChangedError
+from nextword.errors import FolderError, NextwordError, RunChangedError, StoppedError
 from nextword.files import read_json, write_json, write_whole
 from nextword.folder.card import model_card
 from nextword.folder.store import LoadedModel, load_model, save_model
@@ -21,27 +21,24 @@ from nextword.glass.stamp import version_of
 from nextword.learn.allocator import kept_memory, settled_objects
 from nextword.learn.checkpoint import plain
 from nextword.learn.data import Prepared, find_tokenizer, prepare_data
-from nextword.learn.evaluate import prompts_and_replies
 from nextword.learn.final import judge_run
-from nextword.learn.pace import Pace
-from nextword.learn.plan import MARGIN_SECONDS, RESERVE_SHARE, Plan, make_plan
+from nextword.learn.generations import Onward, n_models, settings_of, teachers_of, told
+from nextword.learn.plan import Plan
+from nextword.learn.planning import make_plan
 from nextword.learn.precision import peak_of
 from nextword.learn.progress import Quiet, Reporter
 from nextword.learn.report import Trained, card_facts, curves, facts, versions
 from nextword.learn.request import TrainRequest
 from nextword.learn.reservoir import RESERVOIR, write_reservoir
 from nextword.learn.run import Run
+from nextword.learn.speaker import speaker
 from nextword.learn.stop import stoppable
 from nextword.learn.threads import limited_threads
 from nextword.learn.trainer import Trainer
 from nextword.machine import pick_device, pick_precision
 from nextword.model.decoder import Decoder
-from nextword.reply.engine import generate
 from nextword.text.corpus import Corpus, open_corpus
 from nextword.text.tokenizer import Tokenizer
-
-SAMPLE_TOKENS = 40
-SAMPLE_START = 16  # tokens of a text that a sample goes on with
 
 
 def train(
@@ -70,6 +67,7 @@ def train(
         limited_threads(int(request.training.get("threads", 0))),
         kept_memory(),
         settled_objects(),
+        contextlib.ExitStack() as held,
     ):
         corpus = open_corpus(request.data, skip_bad=request.skip_bad, warn=reporter.note)
         start = None if request.start is None else load_model(request.start)
@@ -78,9 +76,9 @@ def train(
             if run.finished:
                 return Trained.earlier(run)
             digest = _digest(settings)
-            training = _Training(request, corpus, run, reporter, started, digest, start)
+            training = _Training(request, corpus, run, reporter, started, digest, start, held)
             if fresh:
-                training.forget_plan()
+                training.forget()
             return training.work()
 
 
@@ -95,21 +93,48 @@ class _Training:
     started: float
     digest: str  # of the settings: a plan that an earlier run left in the folder is not taken
     start: LoadedModel | None  # what goes on learning
+    held: contextlib.ExitStack  # of earlier models' folders
+    _gone: float = 0.0  # seconds that earlier sittings spent in them
+    _steps: int = 0  # that they took
 
     def work(self) -> Trained:
         try:
             data = self._prepare()
             plan = self._plan(data)
-            trainer = self._trainer(data, plan)
+            trainer = self._trainer(data, plan, ())
         except NextwordError:
             self._forget_settings()
             raise
         self._keep(plan, data)
         self.reporter.start("Training", facts(self.request, self.corpus, data, plan, trainer))
+        earlier: list[Decoder] = []
+        while len(earlier) + 1 < n_models(plan.training):
+            earlier.append(self._earlier(trainer, f"{len(earlier) + 1}"))
+            trainer = self._trainer(data, plan, earlier)
+            self.reporter.note(told(len(earlier) + 1, plan.training))
         if trainer.resume():
             self.reporter.note(f"going on from step {trainer.step}")
         trainer.fit()
         return self._finish(data, trainer)
+
+    def _earlier(self, trainer: Trainer, name: str) -> Decoder:
+        """A model that a later one learns from: it has learned before, or does so now."""
+        run = trainer.run
+        if trainer.resume():
+            self._gone += trainer.pace.used
+            if not run.finished:
+                self.reporter.note(f"model {name} goes on from step {trainer.step}")
+        if not run.finished:
+            try:
+                trainer.fit()
+            except StoppedError as stopped:
+                raise StoppedError(
+                    f"stopped at step {trainer.step} of model {name}; everything is saved in "
+                    f"{self.run.folder}. The same command goes on from here"
+                ) from stopped
+            run.mark_finished({"steps": trainer.step})
+        self._steps += trainer.step
+        return trainer.decoder.eval()
 
     @property
     def _folder(self) -> Path:
@@ -170,17 +195,28 @@ class _Training:
             kept = {"plan": plan.as_json(), "tokenizer": data.tokenizer.fingerprint}
             write_json(self._plan_file, kept | {"settings": self.digest})
 
-    def forget_plan(self) -> None:
-        """Plan anew, although an earlier run with the same settings left its plan."""
+    def forget(self) -> None:
+        """Plan and learn anew, whatever an earlier run with the same settings left."""
         self._plan_file.unlink(missing_ok=True)
+        self._remove_earlier()
+
+    @property
+    def _earlier_ones(self) -> Path:
+        return self._folder / "earlier"
+
+    def _remove_earlier(self) -> None:
+        if self._earlier_ones.exists():
+            shutil.rmtree(self._earlier_ones)
 
     def _forget_settings(self) -> None:
         """A command that could not even begin must not bind the one that mends it."""
         if self._kept() is None:
             (self._folder / "settings.json").unlink(missing_ok=True)
 
-    def _trainer(self, data: Prepared, plan: Plan) -> Trainer:
-        config = plan.training
+    def _trainer(self, data: Prepared, plan: Plan, earlier: Sequence[Decoder]) -> Trainer:
+        """Of the model that learns after `earlier` ones."""
+        model = len(earlier) + 1
+        config = settings_of(plan.training, model)
         device = pick_device(config.device)
         decoder = Decoder(plan.model, seed=config.seed).to(device)
         if self.start is not None:
@@ -191,48 +227,31 @@ class _Training:
             training=config,
             samples=data.samples(seed=config.seed, learn=config.learn, talks=config.talks),
             held_out=data.held_out_samples(learn=config.learn),
-            run=self.run,
-            reporter=self.reporter,
-            pace=self._pace(plan),
+            run=self._run_of(model, plan),
+            reporter=self._reporter_of(model, plan),
+            pace=plan.pace(model, started=self.started, gone=self._gone),
             byte_lengths=np.array(data.tokenizer.byte_lengths()),
             settings=plan.as_json() | {"versions": versions()},
+            teachers=teachers_of(earlier, plan.training),
         )
         trainer.peak = peak_of(decoder)
-        trainer.show_sample = self._speaker(data, decoder)
+        trainer.show_sample = speaker(data, trainer)
         return trainer
 
-    def _pace(self, plan: Plan) -> Pace:
-        if plan.deadline is None:
-            return Pace(plan.training.steps)
-        return Pace(
-            plan.training.steps,
-            most=plan.most_steps,
-            deadline=self.started + plan.deadline,
-            reserve=plan.deadline * RESERVE_SHARE + MARGIN_SECONDS,
-            began=self.started,
-        )
+    def _run_of(self, model: int, plan: Plan) -> Run:
+        """The folder of one model, from 1: the last one has the run's."""
+        if model == n_models(plan.training):
+            return self.run
+        settings, folder = {"settings": self.digest}, self._earlier_ones / str(model)
+        return self.held.enter_context(Run.open(folder, settings, warn=self.reporter.note))
 
-    def _speaker(self, data: Prepared, decoder: Decoder) -> Callable[[int], None] | None:
-        """Lets the model reply to a prompt of the data, or go on with a text."""
-        shards, part = data.held_out or (data.shards, data.train)
-        tokenizer = data.tokenizer
-        start, stop = part.spans[0].tolist()
-        if data.is_dialogue:
-            pairs = prompts_and_replies(shards, part, limit=1)
-            if not pairs:  # prompts without replies
-                return None
-            prompt = pairs[0][0]
-        else:
-            prompt = shards.tokens(start, min(stop, start + SAMPLE_START)).tolist()
-        prompt = prompt[-(decoder.config.context_length - 1) :]
-
-        def speak(step: int) -> None:
-            config = ReplyConfig(max_tokens=SAMPLE_TOKENS)
-            steps = generate(decoder, prompt, config, end_ids=tokenizer.end_ids)
-            reply = tokenizer.decode([made.token_id for made in steps])
-            self.reporter.sample(step, tokenizer.decode(prompt), reply)
-
-        return speak
+    def _reporter_of(self, model: int, plan: Plan) -> Reporter:
+        count = n_models(plan.training)
+        if count == 1:
+            return self.reporter
+        after = sum(plan.steps_of(later) for later in range(model + 1, count + 1))
+        left = sum(plan.seconds[model:])
+        return Onward(self.reporter, before=self._steps, after=after, seconds=left)
 
     def _finish(self, data: Prepared, trainer: Trainer) -> Trained:
         """Judge, draw the curves, write rehearsal, card and model, mark the run finished."""
@@ -249,6 +268,8 @@ class _Training:
             chat_template=None if self.start is None else self.start.chat_template,
         )
         self.run.mark_finished(trained.summary())
+        self.held.close()
+        self._remove_earlier()
         self.reporter.finish(trained.lines())
         return trained
 

@@ -8,7 +8,7 @@ goes on from its last checkpoint to the same weights, bit for bit, as if nothing
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from nextword.config import TrainingConfig
 from nextword.errors import LossError, StoppedError
 from nextword.learn.evaluate import score, to_tensors
+from nextword.learn.generations import disturbed
 from nextword.learn.gradients import Gradients, flops_per_token
 from nextword.learn.loss import NO_LOSS
 from nextword.learn.optimizer import Optimizer
@@ -30,7 +31,7 @@ from nextword.learn.scores import Scores, Update
 from nextword.learn.stop import StopSignals
 from nextword.model.decoder import Decoder
 from nextword.text.order import hash64
-from nextword.text.samples import Samples
+from nextword.text.samples import Batch, Samples
 
 TIMES_EVALUATED = 20  # over a run, unless the config says otherwise
 TIMES_SAVED = 10
@@ -56,6 +57,7 @@ class Trainer:
         peak: FLOP/s that a matrix product reaches here; None: not measured.
         settings: the resolved configuration and versions, kept with every checkpoint.
         show_sample: called with the step now and then, to let the model speak.
+        teachers: whose probabilities it learns, of disturbed text; none: it learns the text.
     """
 
     decoder: Decoder
@@ -69,6 +71,7 @@ class Trainer:
     peak: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     show_sample: Callable[[int], None] | None = None
+    teachers: Sequence[Decoder] = ()
     step: int = 0
     _optimizer: Optimizer = field(init=False)
 
@@ -76,7 +79,9 @@ class Trainer:
         self.decoder.dropout = self.training.dropout
         rows = self.training.batch_size // self.training.accumulate
         context = self.samples.context_length
-        self._gradients = Gradients(self.decoder, self.training, rows=rows, context=context)
+        self._gradients = Gradients(
+            self.decoder, self.training, rows=rows, context=context, teachers=self.teachers
+        )
         self._optimizer = Optimizer(self.decoder, self.training, self._gradients.workers)
         self._flops = flops_per_token(self.decoder, self.samples.context_length)
         self._owed = False  # whether this step's evaluation and sample are still to come
@@ -160,14 +165,20 @@ class Trainer:
         config = self.training
         per_part = config.batch_size // config.accumulate
         parts = [
-            self.samples.batch(first + number * per_part, per_part)
-            for number in range(config.accumulate)
+            self._batch(first + number * per_part, per_part) for number in range(config.accumulate)
         ]
         known = max(sum(int((targets != NO_LOSS).sum()) for _, targets, _ in parts), 1)
         total = 0.0
         for part in parts:
             total += self._gradients.add(to_tensors(part, self.decoder.device), known=known)
         return total
+
+    def _batch(self, first: int, count: int) -> Batch:
+        tokens, targets, documents = self.samples.batch(first, count)
+        if self.teachers:
+            words, seed = self.decoder.config.vocab_size, self.training.seed
+            tokens = disturbed(tokens, first, vocab_size=words, seed=seed)
+        return tokens, targets, documents
 
     def _not_finite(self, first: int, loss: float, norm: float) -> None:
         epoch, index = self.samples.locate(first)

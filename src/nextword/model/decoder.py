@@ -142,7 +142,7 @@ class Decoder(nn.Module):
         Args:
             token_ids, cache, positions, documents: as in `forward`.
             kept: where the gradients of the blocks' weights are left if the blocks are gone
-                through in one call; then a tied embedding's gradient needs `whole.loss`.
+                through in one call.
 
         Raises:
             ContextError: as in `forward`.

@@ -66,6 +66,29 @@ def test_dealt_out_rows_give_the_gradients_of_all(documents: bool) -> None:
         torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["gpt2", "nextword"])  # with a tied embedding, and without
+def test_taught_rows_that_are_dealt_out_give_the_gradients_of_all(name: str) -> None:
+    assert preset("gpt2", vocab_size=9).tied_embeddings
+    assert not preset("nextword", vocab_size=9).tied_embeddings
+    sizes = {"d_model": 8, "n_layers": 2, "n_heads": 2}
+    config = preset(name, vocab_size=VOCABULARY, context_length=CONTEXT, **sizes)
+    teachers = [Decoder(config, seed=seed).eval() for seed in (5, 6)]
+    exact = TrainingConfig(steps=1, precision="float32")
+    losses, gradients = [], []
+    for shared in (False, True):
+        made, rows = Decoder(config, seed=1).train(), batch(documents=True)
+        with torch.no_grad():
+            for parameter in (*made.parameters(), *teachers[0].parameters()):
+                parameter.normal_(std=0.5, generator=torch.Generator().manual_seed(4))
+        work = Gradients(made, exact, rows=ROWS, context=CONTEXT, teachers=teachers, shared=shared)
+        losses.append(work.add(rows, known=37))
+        gradients.append([torch.as_tensor(each.grad) for each in made.parameters()])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-6)
+    for one, other in zip(*gradients, strict=True):
+        assert one.abs().max() > 0
+        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-6)
+
+
 def test_they_are_the_same_every_time() -> None:
     first = found(shared=True)
     for _ in range(5):

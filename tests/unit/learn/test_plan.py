@@ -12,21 +12,20 @@ from tests.small_runs import write_text
 
 from nextword.config import ModelConfig, TrainingConfig
 from nextword.errors import ConfigError
-from nextword.learn import compiling
-from nextword.learn import plan as planning
+from nextword.learn import compiling, planning, turns
 from nextword.learn.data import Prepared, find_tokenizer, prepare_data
 from nextword.learn.passes import GENTLE, MOST_PASSES, OFTEN, tokens_of_pass
-from nextword.learn.plan import (
+from nextword.learn.plan import MARGIN_SECONDS, Plan
+from nextword.learn.planning import (
     BATCH_TOKENS,
-    MARGIN_SECONDS,
     TOKENS_PER_WEIGHT,
-    Plan,
     batch_tokens_for,
     block_weights,
     default_batch,
     make_plan,
 )
 from nextword.learn.request import TrainRequest
+from nextword.learn.speed import speed_of
 from nextword.model.decoder import Decoder
 from nextword.presets import DEFAULT_DEPTH, preset
 from nextword.text.corpus import open_corpus
@@ -59,7 +58,8 @@ def known_speed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         widths.append(model.d_model)
         return 1e11 / Decoder(model, seed=0).n_parameters / 6 if model.d_model < 300 else 1.0
 
-    monkeypatch.setattr(planning, "_speed", speed)
+    for room in (planning, turns):
+        monkeypatch.setattr(room, "speed_of", speed)
     return widths
 
 
@@ -130,13 +130,21 @@ def test_small_data_is_gone_through_so_often_and_no_more(
     a_pass = tokens_of_pass(data)
     assert a_pass == data.samples(seed=0, learn="everything").n_samples(0) * 32
     for minutes in (5.0, 50.0):
-        plan = planned(data, tmp_path, minutes=minutes)
+        plan = planned(data, tmp_path, minutes=minutes, training={"generations": 1})
         batch = plan.training.batch_size * 32
         assert plan.training.steps == plan.most_steps == -(-MOST_PASSES * a_pass // batch)
         assert plan.model.n_layers == DEFAULT_DEPTH  # the largest that small data pays for
         assert plan.training.muon_learning_rate == GENTLE["muon_learning_rate"]
         assert plan.why[1].startswith(f"no more than {MOST_PASSES} passes over {a_pass:,} tokens")
     assert max(widths) == 384  # tried, and found too large
+    several = planned(data, tmp_path, minutes=50.0)
+    assert several.most_steps == plan.most_steps
+    assert (several.training.generations, several.training.siblings) == (2, 8)
+    assert several.why[0].endswith(
+        f"9 models, {plan.most_steps:,} steps each, the last {4 * plan.training.steps:,} steps "
+        f"of {batch:,} tokens, depth 4, width 256"
+    )
+    assert several.why[1].startswith("8 learn the text, the next one what these say: the data")
 
 
 def test_data_seen_once_is_learned_from_at_full_rates(data: Prepared, tmp_path: Path) -> None:
@@ -171,7 +179,8 @@ def test_data_seen_often_is_learned_with_dropout_if_there_is_time(
     def speed(_: object, __: object, training: TrainingConfig, **___: object) -> float:
         return plain / (slower if training.dropout else 1.0)
 
-    monkeypatch.setattr(planning, "_speed", speed)
+    for room in (planning, turns):
+        monkeypatch.setattr(room, "speed_of", speed)
     plan = planned(data, tmp_path, minutes=1.0, depth=1)
     training = plan.training
     assert (training.dropout, training.label_smoothing, training.muon_learning_rate) == found
@@ -237,7 +246,7 @@ def test_the_steps_are_told_beside_the_reason_to_compile(
     monkeypatch.setattr(compiling, "has_compiler", lambda: True)
     few = planned(data, tmp_path, steps=299, training={"compile": "auto"})
     assert (few.training.compile, few.why[0]) == ("no", "299 steps")
-    monkeypatch.setattr(planning, "_speed", lambda *_, **__: 1.0)  # token per second
+    monkeypatch.setattr(planning, "speed_of", lambda *_, **__: 1.0)  # token per second
     asked = {"compile": "auto", "precision": "float32", "dropout": 0.1}
     long = planned(data, tmp_path, steps=1000, training=asked)
     assert long.training.compile == "yes"
@@ -250,7 +259,7 @@ def test_what_is_fast_already_is_not_compiled(
     data: Prepared, tmp_path: Path, machine: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compiling, "has_compiler", lambda: True)
-    monkeypatch.setattr(planning, "_speed", lambda *_, **__: 1.0)
+    monkeypatch.setattr(planning, "speed_of", lambda *_, **__: 1.0)
     monkeypatch.setattr(planning, "goes_at_once", lambda *_: True)
     assert planned(data, tmp_path, steps=1000).training.compile == "no"
 
@@ -266,11 +275,11 @@ def test_measuring_the_speed_disturbs_nothing(data: Prepared, tmp_path: Path) ->
     plan = planned(data, tmp_path, steps=1, depth=1, training={"accumulate": 2, "batch_size": 4})
     samples = data.samples(seed=0, learn="everything")
     before = samples.batch(0, 3)[0]
-    speed = planning._speed(plan.model, data, plan.training, seconds=1.0)
+    speed = speed_of(plan.model, data, plan.training, seconds=1.0)
     assert speed > 0
     assert (samples.batch(0, 3)[0] == before).all()
     first, second = Decoder(plan.model, seed=3), Decoder(plan.model, seed=3)
-    planning._speed(plan.model, data, plan.training, seconds=1.0)
+    speed_of(plan.model, data, plan.training, seconds=1.0)
     third = Decoder(plan.model, seed=3)
     for one, two, three in zip(
         first.parameters(), second.parameters(), third.parameters(), strict=True

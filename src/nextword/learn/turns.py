@@ -1,0 +1,99 @@
+"""How many models there is time for, of how many generations, and how long each is to learn."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from nextword.learn.data import Prepared
+from nextword.learn.generations import sure
+from nextword.learn.plan import Plan
+from nextword.learn.speed import speed_of
+
+GENERATIONS = 2  # unasked, where there is time; a third was no better: lab log
+MOST_SIBLINGS = 8  # unasked
+LAST_LONGER = 4  # times as many steps for the last model, at most
+
+
+class Costs(NamedTuple):
+    """Seconds of a step."""
+
+    first: float  # of a model that learns the text
+    later: float  # of another, without its teachers
+    teacher: float  # of each of those
+
+    def of_each(self, generations: int, siblings: int) -> list[float]:
+        """A step of each model, in their order."""
+        second = self.later + siblings * self.teacher
+        third = self.later + self.teacher
+        others = [second, *[third] * (generations - 2)] if generations > 1 else []
+        return [self.first] * (siblings if others else 1) + others
+
+
+def in_turn(
+    plan: Plan, data: Prepared, *, asked: dict[str, int], speed: float, left: float
+) -> Plan:
+    """The plan with as many models as were asked for, or as there is time for.
+
+    Each of them gets all the steps that the only one would have, if there is time for that; the
+    last one has what is left, up to LAST_LONGER times as many.
+
+    Args:
+        plan: of a single model, in a limited time.
+        data: what is learned.
+        asked: the generations and the siblings that were asked for, as far as they were.
+        speed: of a model that learns the text, in tokens per second.
+        left: seconds for the steps of all.
+    """
+    if asked.get("generations") == 1:
+        return plan
+    training = plan.training
+    costs = measure(plan, data, speed=speed)
+    fits = left / training.steps  # seconds of a step of all models together
+    generations, siblings = choose(costs, asked, fits=fits)
+    if generations == 1:
+        return plan
+    each = costs.of_each(generations, siblings)
+    steps = min(training.steps, max(int(left / sum(each)), 1))
+    earlier = [steps * cost for cost in each[:-1]]
+    last = min(max(int((left - sum(earlier)) / each[-1]), 1), LAST_LONGER * steps)
+    return dataclasses.replace(
+        plan,
+        training=dataclasses.replace(
+            training, steps=last, generations=generations, siblings=siblings
+        ),
+        most_steps=steps,
+        seconds=(*earlier, last * each[-1]),
+    )
+
+
+def choose(costs: Costs, asked: Mapping[str, int], *, fits: float) -> tuple[int, int]:
+    """How many generations, and of how many siblings the first.
+
+    A second generation costs little and brings most; more siblings bring less for their time.
+
+    Args:
+        costs: of a step.
+        asked: see `in_turn`.
+        fits: seconds that a step of every model may take in all.
+    """
+
+    def fit(generations: int, siblings: int) -> bool:
+        return sum(costs.of_each(generations, siblings)) <= fits
+
+    siblings = asked.get("siblings", 1)
+    generations = asked.get("generations", GENERATIONS if fit(GENERATIONS, siblings) else 1)
+    if "siblings" not in asked:
+        siblings = max([1, *(n for n in range(2, MOST_SIBLINGS + 1) if fit(generations, n))])
+    return generations, siblings if generations > 1 else 1
+
+
+def measure(plan: Plan, data: Prepared, *, speed: float) -> Costs:
+    """What a step costs on this machine."""
+    training = plan.training
+    tokens = training.batch_size * data.context
+    one, three = (
+        tokens / speed_of(plan.model, data, sure(training), seconds=0.0, n_teachers=number)
+        for number in (1, 3)
+    )
+    teacher = max(three - one, 0.0) / 2
+    return Costs(tokens / speed, max(one - teacher, 0.0), teacher)
