@@ -39,6 +39,7 @@ class CardFacts:
         tokenizer: kind of tokenizer: words, characters, bpe.
         sources: one line for each source that it learned from.
         learned: "replies" where the prompts carried no loss, else "everything".
+        models: which models learned in turn, where it is the last of several.
         seconds: of training.
         loss, training_loss: held-out, and measured in the same way on what it learned from.
         top1, top5, exact_replies, stop_rate: shares, 0 to 1.
@@ -58,6 +59,7 @@ class CardFacts:
     n_documents: int | None = None
     n_tokens: int | None = None
     learned: str | None = None
+    models: str | None = None
     steps: int | None = None
     tokens_per_step: int | None = None
     optimizer: str | None = None
@@ -173,6 +175,7 @@ def _learned_from(facts: CardFacts) -> list[str]:
 def _how(facts: CardFacts) -> list[str]:
     rows = table(
         (
+            ("models in turn", text_or_none(facts.models)),
             ("steps", count(facts.steps)),
             ("tokens per step", count(facts.tokens_per_step)),
             ("optimizer", text_or_none(facts.optimizer)),

@@ -15,6 +15,7 @@ from nextword.learn.data import Prepared
 from nextword.learn.evaluate import ReplyScores
 from nextword.learn.parrot import LENGTH, Parroting
 from nextword.learn.picture import Series, curves_svg
+from nextword.learn.generations import summary
 from nextword.learn.plan import Plan
 from nextword.learn.readable import share
 from nextword.learn.request import TrainRequest
@@ -184,6 +185,7 @@ def card_facts(corpus: Corpus, data: Prepared, trainer: Trainer, trained: Traine
         n_documents=data.train.n_documents,
         n_tokens=data.train.n_tokens,
         learned=config.learn,
+        models=summary(config) if config.generations > 1 else None,
         steps=trained.steps,
         tokens_per_step=config.batch_size * data.context,
         optimizer=config.optimizer,
