@@ -13,9 +13,9 @@ import nextword
 from nextword.folder.card import CardFacts
 from nextword.learn.data import Prepared
 from nextword.learn.evaluate import ReplyScores
+from nextword.learn.generations import summary
 from nextword.learn.parrot import LENGTH, Parroting
 from nextword.learn.picture import Series, curves_svg
-from nextword.learn.generations import summary
 from nextword.learn.plan import Plan
 from nextword.learn.readable import share
 from nextword.learn.request import TrainRequest
