@@ -13,6 +13,8 @@ typedef struct {
     int64_t query_step, key_step, value_step, tokens, width, window;
     const int64_t *documents;
     float scale;
+    Draw draw; /* of its weights */
+    int64_t first; /* the place of its first weight in it; a query has a place for each token */
 } Head;
 
 static int64_t first_seen(const Head *head, int64_t query)
@@ -40,6 +42,13 @@ static void score(const Head *head, int64_t query, int64_t count, int64_t from, 
     }
 }
 
+/* Weights of a query with some keys, of which a share is dropped. */
+static void drop_weights(const Head *head, float *weights, int64_t query, int64_t from, int64_t keys)
+{
+    int64_t first = head->first + query * head->tokens + from;
+    if (head->draw.limit) drop(head->draw, weights, NULL, weights, first, keys);
+}
+
 static inline float weight_of(float score, float most)
 {
     return score == -INFINITY ? 0.0f : exponential(score - most);
@@ -61,6 +70,7 @@ static void attend(const Head *head, float *context, int64_t step, float *log_su
             float share = 1.0f / sum;
 #pragma omp simd
             for (int64_t j = 0; j < keys; j++) s[j] *= share;
+            drop_weights(head, s, query + row, from, keys);
             log_sum[query + row] = most + logf(sum);
         }
         Factor values = columns_of(head->value + from * head->value_step, head->value_step, keys,
@@ -89,6 +99,7 @@ static void attend_back(const Head *head, const float *by_context, const float *
             float *w = weights + row * keys, *by = by_weights + row * keys, along = 0.0f;
             const float *g = by_block + row * step, *c = context + (query + row) * step;
             float most = log_sum[query + row];
+            drop_weights(head, by, query + row, from, keys);
 #pragma omp simd reduction(+ : along)
             for (int64_t d = 0; d < width; d++) along += g[d] * c[d];
 #pragma omp simd
@@ -96,6 +107,7 @@ static void attend_back(const Head *head, const float *by_context, const float *
                 w[j] = weight_of(w[j], most);
                 by[j] = head->scale * w[j] * (by[j] - along);
             }
+            drop_weights(head, w, query + row, from, keys);
         }
         multiply(product, columns_of(weights, keys, count, keys),
                  columns_of(by_block, step, count, width), by_value + from * by_value_step,
@@ -167,6 +179,8 @@ static Head head_of(const Attention *a, const Parts *p, int64_t first, int64_t n
     int64_t key = h / (a->heads / a->shared) * width;
     Head head = {.product = a->product, .tokens = a->tokens, .width = width, .window = a->window};
     head.scale = a->scale;
+    head.draw = draw_of(a->dropout.share, a->dropout.seed_of_weights);
+    head.first = ((first + number) * a->heads + h) * a->tokens * a->tokens;
     if (a->documents) head.documents = a->documents + (first + number) * a->tokens;
     if (is_turned(a)) {
         head.query = p->query + row * queries + h * width;
@@ -263,12 +277,12 @@ void attention(const Attention *a)
         linear(product, rows, m.value, a->value_bias, joined + w.queries + w.keys, w.joined);
         turn(a, &p, joined, g.row, g.rows);
         heads_of_group(a, &p, g, context);
-        lay_out(a->output_bias, x, y, w.width, g.rows, w.width);
         if (a->output) {
             rows = left(rows_of(context, w.queries, g.rows, w.queries), p.left);
-            multiply(product, rows, m.output, y, w.width, 1);
+            add_branch(product, rows, m.output, a->output_bias, x, y, &a->dropout, p.normed, g.row);
         } else {
-            for (int64_t i = 0; i < g.rows * w.width; i++) y[i] += context[i];
+            drop(draw_of(a->dropout.share, a->dropout.seed), context, x, y, g.row * w.width,
+                 g.rows * w.width);
         }
     }
 }
@@ -319,11 +333,12 @@ void attention_back(const Attention *a)
     for (int64_t first = 0; first < a->batch; first += a->group) {
         Group g = group_from(a, first);
         const float *x = a->x + g.row * w.width, *gradient = a->gradient + g.row * w.width;
-        const float *by_context = gradient;
+        const float *by_context =
+            branch_back(&a->dropout, gradient, p.by_normed, g.row, g.rows, w.width);
         int later = first ? BY_MATRIX : 0;
         if (a->output) {
             const float *context = a->context + g.row * w.queries;
-            linear_back(product, gradient, w.width, g.rows, w.width,
+            linear_back(product, by_context, w.width, g.rows, w.width,
                         right(columns_of(context, w.queries, g.rows, w.queries), p.right), m.output,
                         a->by_output, a->by_output_bias, p.by_context, later, p.left);
             by_context = p.by_context;

@@ -15,6 +15,12 @@ int64_t blocks_scratch(const Attention *attentions, const FeedForward *feed_forw
     return one > other ? one : other;
 }
 
+/* What enters the first block, and the gradient on its way back. */
+void drop_rows(const float *x, float *out, int64_t count, float share, int64_t seed)
+{
+    drop(draw_of(share, seed), x, NULL, out, 0, count);
+}
+
 void blocks(const Attention *attentions, const FeedForward *feed_forwards, int64_t count)
 {
     for (int64_t layer = 0; layer < count; layer++) {

@@ -3,6 +3,8 @@
 #ifndef BLOCKS_H
 #define BLOCKS_H
 
+#include "dropout.h"
+
 #include <stdint.h>
 
 /* BLAS's sgemm as Fortran has it: every argument by its address, matrices column by column. */
@@ -43,6 +45,7 @@ typedef struct {
     int64_t int16; /* whether its matrices are multiplied in short form: int16.h */
     float scale, epsilon;
     Short query_short, key_short, value_short, output_short;
+    Dropout dropout;
     Norm norm;
 } Attention;
 
@@ -58,6 +61,7 @@ typedef struct {
     float *scratch;
     int64_t rows, width, inner, group, activation, int16;
     Short gate_short, up_short, down_short;
+    Dropout dropout;
     Norm norm;
 } FeedForward;
 
@@ -81,6 +85,7 @@ void attention_back(const Attention *a);
 int64_t feed_forward_scratch(const FeedForward *f);
 void feed_forward(const FeedForward *f);
 void feed_forward_back(const FeedForward *f);
+void drop_rows(const float *x, float *out, int64_t count, float share, int64_t seed);
 int64_t loss_scratch(const Loss *l);
 double loss(const Loss *l);
 

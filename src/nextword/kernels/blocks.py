@@ -7,7 +7,7 @@ out to all there are. A gradient of the gradient is refused: torch says so.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,6 +18,10 @@ from nextword.kernels.lean import pays
 from nextword.kernels.native import kernels
 from nextword.kernels.products import product
 from nextword.kernels.short import ShortForms
+from nextword.kernels.structs import HALVES, NORM
+
+SEEDS = 3  # of dropout in a block: what its halves add, and what attention looks at
+PER_BLOCK = sum(len(NORM) + len(half) for half in HALVES)  # weights, None for what is missing
 
 
 def exist() -> bool:
@@ -111,6 +115,7 @@ class KeptBlocks:
         entered: whether blocks were gone through with it since it was set to False.
         by_matrix: of a way back, the unembedding's gradient until the embedding's is added to it,
             where both are one (`TiedEmbedding`).
+        dropout: what the next way forward drops; None: nothing was ever said of it.
     """
 
     def __init__(self, weights: Sequence[Tensor | None], short: ShortForms | None = None) -> None:
@@ -123,6 +128,7 @@ class KeptBlocks:
         self.by_matrix: Tensor | None = None
         self._calls: Calls | None = None
         self._made_for: object = None
+        self.dropout: Dropout | None = None
 
     def calls(self, sizes: BlockSizes, shape: torch.Size, given: Sequence[Tensor | None]) -> Calls:
         """The structs for x of this shape, made anew where it is another than before."""
@@ -134,4 +140,57 @@ class KeptBlocks:
             self._calls.point_back(self.gradients)
         else:
             self._calls.begin(given)
+        if self.dropout is not None:
+            self._calls.drop(self.dropout.share, self.dropout.seeds[1:])
         return self._calls
+
+    def drop(self, share: float, seed: int) -> None:
+        """From now on drop a share of what enters the blocks, is added in them, or looked at.
+
+        Args:
+            share: 0 ≤ share < 1.
+            seed: of what is dropped; another for each way forward.
+        """
+        draw = torch.Generator().manual_seed(seed)
+        count = 1 + SEEDS * (len(self.weights) // PER_BLOCK)
+        self.dropout = Dropout(share, torch.randint(2**32, (count,), generator=draw).tolist())
+
+    def enter(self, x: Tensor) -> Tensor:
+        """What is left of x [B, T, M] at the entry of the first block."""
+        if self.dropout is None:
+            return x
+        share, seeds = self.dropout
+        return DropStep.apply(x, share, seeds[0])  # type: ignore[no-untyped-call,no-any-return]
+
+
+class Dropout(NamedTuple):
+    """What is dropped on one way forward, and back."""
+
+    share: float
+    seeds: list[int]  # 32 bits each: of the entry, then `SEEDS` of each block
+
+
+class DropStep(torch.autograd.Function):
+    """A share of numbers becomes 0, the others grow by as much: dropout.h, and which ones."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, share: float, seed: int) -> Tensor:
+        """What is left of x; see `dropped`."""
+        ctx.draw = share, seed
+        return dropped(x, share, seed)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """The same of the gradient."""
+        return dropped(gradients[0], *ctx.draw), None, None
+
+
+def dropped(x: Tensor, share: float, seed: int) -> Tensor:
+    """What is left of x, of any shape, float32."""
+    library = kernels(torch.float32)
+    assert library is not None, "`exist` was asked first"
+    x = x.contiguous()
+    left = torch.empty_like(x)
+    library.drop_rows(x.data_ptr(), left.data_ptr(), x.numel(), share, seed)
+    return left

@@ -131,6 +131,14 @@ class Calls:
         for attention in self._attentions:
             attention.cos, attention.sin, attention.documents = cos, sin, documents
 
+    def drop(self, share: float, seeds: Sequence[int]) -> None:
+        """Tell the structs what share is dropped, and the seeds: three of each block."""
+        left = iter(seeds)
+        for pair in zip(self._attentions, self._feed_forwards, strict=True):
+            for call in pair:
+                call.dropout.share, call.dropout.seed = share, next(left)
+            pair[0].dropout.seed_of_weights = next(left)
+
     def point(self, weights: Sequence[Tensor | None], short: ShortForms | None = None) -> None:
         """Tell the structs where the weights lie, and where in short form if they do."""
         self._point(weights, prefix="")

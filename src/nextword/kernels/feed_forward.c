@@ -88,9 +88,8 @@ void feed_forward(const FeedForward *f)
         linear(f->product, each, up, f->up_bias, raised, inner);
         if (f->gate) linear(f->product, each, gate, f->gate_bias, gated, inner);
         activate(f->activation, gated, raised, p.hidden, rows * inner);
-        lay_out(f->down_bias, x, y, width, rows, width);
         each = left(rows_of(p.hidden, inner, rows, inner), p.left);
-        multiply(f->product, each, down, y, width, 1);
+        add_branch(f->product, each, down, f->down_bias, x, y, &f->dropout, p.normed, row);
     }
 }
 
@@ -107,14 +106,15 @@ void feed_forward_back(const FeedForward *f)
         const float *x = f->x + row * width, *gradient = f->gradient + row * width;
         const float *raised = f->raised + row * inner;
         const float *gated = f->gate ? f->gated + row * inner : NULL;
-        Factor each = left(rows_of(gradient, width, rows, width), p.left);
+        const float *by_branch = branch_back(&f->dropout, gradient, p.by_normed, row, rows, width);
+        Factor each = left(rows_of(by_branch, width, rows, width), p.left);
         multiply(f->product, each, down, p.by_hidden, inner, 0);
         activate_back(f->activation, p.by_hidden, gated, raised, p.by_gated, p.by_hidden, p.hidden,
                       rows * inner);
-        each = left(columns_of(gradient, width, rows, width), p.left);
+        each = left(columns_of(by_branch, width, rows, width), p.left);
         Factor hidden = right(columns_of(p.hidden, inner, rows, inner), p.right);
         multiply(f->product, each, hidden, f->by_down, inner, row > 0);
-        add_rows(gradient, width, f->by_down_bias, rows, width);
+        add_rows(by_branch, width, f->by_down_bias, rows, width);
         const float *n = normed(&f->norm, x, p.normed, p.inverse, rows, width);
         Factor columns = right(columns_of(n, width, rows, width), p.right);
         int later = row ? BY_MATRIX : 0;

@@ -42,6 +42,7 @@ BLOCKS: dict[str, list[Any]] = {  # of blocks.c: an array of structs for either 
     "blocks_scratch": [POINTER] * 2,
     "blocks": [POINTER] * 2 + [WHOLE],
     "blocks_back": [POINTER] * 2 + [WHOLE],
+    "drop_rows": [POINTER] * 2 + [WHOLE, REAL, WHOLE],
 }
 LOSS: dict[str, list[Any]] = {"loss_scratch": [POINTER], "loss": [POINTER]}  # of loss.c
 INT16: dict[str, list[Any]] = {  # of int16.c

@@ -104,6 +104,30 @@ static inline void linear(Product product, Factor x, Factor w, const float *bias
     multiply(product, x, w, out, step, bias != NULL);
 }
 
+/* y = x + what is left of branch · wᵀ + bias, from row `row` of all on; `room` is for the branch. */
+static inline void add_branch(Product product, Factor branch, Factor w, const float *bias,
+                              const float *x, float *y, const Dropout *dropout, float *room,
+                              int64_t row)
+{
+    int64_t rows = branch.count, width = w.count;
+    if (dropout->share == 0.0f) {
+        lay_out(bias, x, y, width, rows, width);
+        multiply(product, branch, w, y, width, 1);
+        return;
+    }
+    linear(product, branch, w, bias, room, width);
+    drop(draw_of(dropout->share, dropout->seed), room, x, y, row * width, rows * width);
+}
+
+/* The gradient of what was added in those rows: `gradient` itself, or what is left of it in `room`. */
+static inline const float *branch_back(const Dropout *dropout, const float *gradient, float *room,
+                                       int64_t row, int64_t rows, int64_t width)
+{
+    if (dropout->share == 0.0f) return gradient;
+    drop(draw_of(dropout->share, dropout->seed), gradient, NULL, room, row * width, rows * width);
+    return room;
+}
+
 /* Of a way back: which results get their share added to what is there, and are not set. */
 enum { BY_MATRIX = 1, BY_ROWS = 2 };
 

@@ -27,6 +27,12 @@ class ShortStruct(ctypes.Structure):
     _fields_ = [("forward", POINTER), ("back", POINTER)]
 
 
+class DropoutStruct(ctypes.Structure):
+    """`Dropout` of dropout.h."""
+
+    _fields_ = [("seed", WHOLE), ("seed_of_weights", WHOLE), ("share", REAL)]
+
+
 class NormStruct(ctypes.Structure):
     _fields_ = [
         *((name, POINTER) for name in NORM),
@@ -48,7 +54,7 @@ class AttentionStruct(ctypes.Structure):
         *((name, WHOLE) for name in ("head_width", "window", "group", "int16")),
         *((name, REAL) for name in ("scale", "epsilon")),
         *((f"{name}_short", ShortStruct) for name in ATTENTION if name in MATRICES),
-        ("norm", NormStruct),
+        *(("dropout", DropoutStruct), ("norm", NormStruct)),
     ]
 
 
@@ -63,7 +69,7 @@ class FeedForwardStruct(ctypes.Structure):
         ("scratch", POINTER),
         *((name, WHOLE) for name in ("rows", "width", "inner", "group", "activation", "int16")),
         *((f"{name}_short", ShortStruct) for name in FEED_FORWARD if name in MATRICES),
-        ("norm", NormStruct),
+        *(("dropout", DropoutStruct), ("norm", NormStruct)),
     ]
 
 

@@ -79,7 +79,7 @@ class Gradients:
         decoder.int16 = takes_int16(decoder, training, decoder.device, at_once=at_once)
         if training.precision == "int16" and not decoder.int16:
             raise ConfigError(
-                "precision 'int16' is for training without dropout and without compile, of an "
+                "precision 'int16' is for training without compile, of an "
                 "architecture that the C in kernels/ knows, in batches whose rows can be dealt "
                 "out evenly to all threads. Change that (--threads 1 helps with the last), or give "
                 "precision 'auto', which takes int16 where it can be had"
@@ -110,6 +110,9 @@ class Gradients:
             mean = self._loss_of(self._decoder, *rows, known=parts)
             mean.backward()  # type: ignore[no-untyped-call]
             return mean.item()
+        for kept in self._kept:
+            if kept is not None and self._decoder.dropout:
+                kept.drop(self._decoder.dropout, int(torch.randint(2**62, ())))
         dealt = list(zip(self._kept, self._deal(rows), strict=False))
         earlier = self._earlier()
         if self._short is not None:
@@ -187,8 +190,8 @@ def n_shares(
 ) -> int:
     """On how many threads a forward pass of so many rows is dealt out; 1: it is not.
 
-    Compiled code has threads of its own, a GPU needs none, and dropout draws its random numbers
-    from one source, in an order that threads would change from run to run.
+    Compiled code has threads of its own, and a GPU needs none. torch's dropout draws its random
+    numbers from one source, in an order that threads would change from run to run; ours does not.
 
     Args:
         decoder: whose sizes and precision decide.
@@ -197,14 +200,15 @@ def n_shares(
         device: where it will be; None: where the decoder is.
     """
     device = device or decoder.device
-    alone = device.type != "cpu" or training.compile == "yes" or training.dropout > 0
-    if alone:
+    if device.type != "cpu" or training.compile == "yes":
         return 1
     threads = torch.get_num_threads()
     work = flops_per_token(decoder, context) * rows * context
 
     def pays(count: int) -> bool:
         known = count == threads and goes_at_once(decoder, training, device)
+        if training.dropout and not known:
+            return False
         int16 = takes_int16(decoder, training, device, at_once=known)
         least = LEAST_WORK_WHOLE if known else LEAST_WORK
         most = MOST_GRADIENTS_INT16 if int16 else MOST_GRADIENTS

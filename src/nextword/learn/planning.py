@@ -158,7 +158,6 @@ def _settings(
     if often or not new:  # what is known already is not shaken
         settings = gentle(settings)
     if often and _learns_anew(request, data):
-        dropout = dropout and settings.get("precision") != "int16"  # which goes without
         settings = unsure(settings if dropout else {"dropout": 0.0} | settings)
     return config_from(TrainingConfig, settings)
 

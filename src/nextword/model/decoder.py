@@ -152,8 +152,10 @@ class Decoder(nn.Module):
             positions = self._positions(token_ids, cache, documents)  # [T] or [B, T]
         elif self.position_embedding is not None and positions.numel():
             self._check_length(int(positions.max()) + 1)
-        layout = self._layout(token_ids, cache, positions, documents)
+        layout = self._layout(token_ids, cache, positions, documents, kept)
         residual = self._embed(token_ids, positions, layout, kept)  # [B, T, M]
+        if layout.whole and kept is not None:
+            residual = kept.enter(residual)
         residual = F.dropout(residual, layout.dropout)
         residual = self._through_blocks(residual, layout, kept)
         if cache is not None:
@@ -190,6 +192,7 @@ class Decoder(nn.Module):
         cache: KeyValueCache | None,
         positions: Tensor,
         documents: Tensor | None,
+        kept: KeptBlocks | None,
     ) -> Layout:
         config, tokens = self.config, token_ids.shape[1]
         keys, key_documents = tokens, documents
@@ -200,7 +203,8 @@ class Decoder(nn.Module):
                 key_documents = cache.append_documents(documents)
         dropout = self.dropout if self.training else 0.0
         turn = rotation(config, positions) if config.position == "rotary" else None
-        if self.training and cache is None and not dropout and self._reaches_whole():
+        alone = kept is not None or not dropout  # otherwise torch draws what is dropped
+        if self.training and cache is None and alone and self._reaches_whole():
             return Layout(rotation=turn, documents=documents, whole=True)
         kernel = choose_kernel(
             device=token_ids.device.type,
