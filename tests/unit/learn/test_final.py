@@ -141,7 +141,7 @@ def test_the_time_for_it_is_a_share_of_the_run_and_of_what_is_left() -> None:
 
 def test_a_run_with_minutes_is_judged_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quick(monkeypatch)
-    monkeypatch.setattr("nextword.learn.train.MARGIN_SECONDS", 0.2)
+    monkeypatch.setattr("nextword.learn.plan.MARGIN_SECONDS", 0.2)
     data = write_text(tmp_path / "a.txt", 400)
     timed = request(data, tmp_path / "out", steps=None, minutes=0.02, context=37)
     trained = train(timed)

@@ -137,7 +137,7 @@ def test_rows_are_dealt_out_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> No
         return n_shares(made, training, rows=rows, context=CONTEXT)
 
     assert shares(5) == 3
-    assert shares(5, TrainingConfig(steps=1, dropout=0.1)) == 1
+    assert shares(5, TrainingConfig(steps=1, dropout=0.1)) == (3 if blocks.exist() else 1)
     assert shares(5, TrainingConfig(steps=1, compile="yes")) == 1
     assert shares(2) == 1  # two would leave the third thread idle
     assert shares(4) == 1  # and so would the second row of one share
@@ -148,6 +148,8 @@ def test_rows_are_dealt_out_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> No
     assert shares(5) == 1
     torch.set_num_threads(6)
     assert shares(6) == 3
+    dropping = TrainingConfig(steps=1, dropout=0.1)
+    assert shares(6, dropping) == 1  # torch would draw what is dropped
     monkeypatch.setattr(module, "LEAST_WORK_WHOLE", work)
     assert shares(6) == (6 if blocks.exist() else 3)
     exact = TrainingConfig(steps=1, precision="float32")
@@ -167,11 +169,10 @@ def test_int16_that_cannot_be_had_is_told() -> None:
     asked = TrainingConfig(steps=1, precision="int16", dropout=0.1)
     if not blocks.exist():
         pytest.skip("no C compiler, or no product in torch")
-    with pytest.raises(ConfigError, match="without dropout and without compile"):
-        Gradients(decoder(), asked, rows=ROWS, context=CONTEXT)
-    work = dataclasses.replace(asked, dropout=0.0)
+    with pytest.raises(ConfigError, match="without compile, of an architecture"):
+        Gradients(decoder(), asked, rows=2, context=CONTEXT)  # on three threads
     made = decoder()
-    Gradients(made, work, rows=ROWS, context=CONTEXT)
+    Gradients(made, asked, rows=ROWS, context=CONTEXT)
     assert made.precision == "int16"
 
 
@@ -191,13 +192,14 @@ def learned(preset_name: str, training: TrainingConfig, threads: int) -> dict[st
     return {name: torch.as_tensor(each.grad) for name, each in made.named_parameters()}
 
 
-def test_a_tied_embedding_has_the_gradient_of_both() -> None:
+def test_a_tied_embedding_has_the_gradient_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
     if not blocks.exist():
         pytest.skip("no C compiler, or no product in torch")
     assert preset("gpt2", vocab_size=9).tied_embeddings
     exact = TrainingConfig(steps=1, precision="float32")
     ours = learned("gpt2", exact, threads=3)
-    torchs = learned("gpt2", dataclasses.replace(exact, dropout=1e-9), threads=1)
+    monkeypatch.setattr(module, "goes_at_once", lambda *_: False)
+    torchs = learned("gpt2", exact, threads=1)
     for name, gradient in torchs.items():
         torch.testing.assert_close(ours[name], gradient, rtol=1e-4, atol=1e-6, msg=name)
 
