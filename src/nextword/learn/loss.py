@@ -53,8 +53,11 @@ def opinion(teachers: Sequence[Decoder], tokens: Tensor, documents: Tensor | Non
         teachers: in evaluation mode, at least one.
         tokens, documents: see `Decoder.residual`.
     """
-    said = [teacher(tokens, documents=documents).float().softmax(-1) for teacher in teachers]
-    return torch.stack(said).mean(dim=0)
+    first, *others = teachers
+    said: Tensor = first(tokens, documents=documents).float().softmax(-1)
+    for teacher in others:
+        said += teacher(tokens, documents=documents).float().softmax(-1)
+    return said.div_(len(teachers))
 
 
 def loss_of(

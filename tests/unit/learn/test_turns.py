@@ -52,8 +52,12 @@ def lasting(siblings: int, generations: int = GENERATIONS) -> list[float]:
 
 
 def test_there_are_as_many_as_the_time_has_room_for(data: Prepared) -> None:
-    assert planned(data, left=sum(lasting(1)) - 0.5).training.generations == 1
-    assert planned(data, left=sum(lasting(1)) - 0.5).seconds == ()
+    first, second = lasting(1)
+    assert planned(data, left=first + 0.5 * second - 0.5).training.generations == 1
+    assert planned(data, left=first + 0.5 * second - 0.5).seconds == ()
+    short = planned(data, left=first + 0.6 * second)
+    assert short.training.generations == 2 and short.seconds[0] == pytest.approx(first)
+    assert short.training.steps == pytest.approx(0.6 * STEPS, abs=1)
     for siblings in range(1, MOST_SIBLINGS + 1):
         training = planned(data, left=sum(lasting(siblings)) + 0.5).training
         assert (training.generations, training.siblings) == (GENERATIONS, siblings)
@@ -73,7 +77,8 @@ def test_the_last_has_what_is_left(data: Prepared) -> None:
 
 def test_those_asked_for_share_what_time_there_is(data: Prepared) -> None:
     assert planned(data, left=1e6, generations=1).training.siblings == 1
-    left = sum(lasting(2, generations=3)) / 2
+    *earlier, last = lasting(2, generations=3)
+    left = (sum(earlier) + 0.5 * last) / 2
     plan = planned(data, left=left, generations=3, siblings=2)
     assert (plan.training.generations, plan.training.siblings) == (3, 2)
     assert plan.most_steps == pytest.approx(STEPS / 2, abs=1)
