@@ -33,7 +33,8 @@ def speed_of(
     """
     device = pick_device(training.device)
     dtype = pick_precision(training.precision, device)
-    decoder, *teachers = (Decoder(model).to(device) for _ in range(1 + n_teachers))
+    # with other weights each: gradients towards one's own opinion are so small that they are slow
+    decoder, *teachers = (Decoder(model, seed=n).to(device) for n in range(1 + n_teachers))
     for each in (decoder, *teachers):
         each.compute_dtype = dtype
     for teacher in teachers:

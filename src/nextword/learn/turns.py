@@ -93,10 +93,10 @@ def whole(each: Sequence[float], of_last: float = 1.0) -> float:
 
 def measure(plan: Plan, data: Prepared, *, speed: float) -> Costs:
     """What a step costs on this machine."""
-    training = plan.training
+    training, seconds = plan.training, plan.deadline or 0.0
     tokens = training.batch_size * data.context
     one, three = (
-        tokens / speed_of(plan.model, data, sure(training), seconds=0.0, n_teachers=number)
+        tokens / speed_of(plan.model, data, sure(training), seconds=seconds, n_teachers=number)
         for number in (1, 3)
     )
     teacher = max(three - one, 0.0) / 2
