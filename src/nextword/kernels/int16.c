@@ -287,13 +287,13 @@ static inline __attribute__((always_inline)) void put_tile(const Tile *t, int ro
 #pragma GCC unroll 8
     for (int row = 0; row < rows; row++) {
         float here = t->left_scale[row], *partial = t->partial + row * PANEL;
-        Floats one = __builtin_convertvector(first[row], Floats) * (scale * here);
-        Floats two = __builtin_convertvector(second[row], Floats) * (other * here);
+        Floats one = __builtin_convertvector(first[row], Floats);
+        Floats two = __builtin_convertvector(second[row], Floats);
         if (later) one += floats_at(partial), two += floats_at(partial + LANES);
         if (last) {
             float *out = t->out + row * t->step;
-            put(one, out, t->columns, t->add);
-            put(two, out + LANES, t->columns - LANES, t->add);
+            put(one * (scale * here), out, t->columns, t->add);
+            put(two * (other * here), out + LANES, t->columns - LANES, t->add);
         } else {
             memcpy(partial, &one, sizeof one);
             memcpy(partial + LANES, &two, sizeof two);

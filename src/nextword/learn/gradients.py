@@ -48,7 +48,7 @@ class Gradients:
         decoder: whose parameters they are of; is told whether its products are of int16.
         training: how it learns.
         rows, context: of one forward pass.
-        teachers: whose probabilities are learned; none: those of the text.
+        teachers: whose probabilities are learned, and who are told how; none: those of the text.
         shared: whether rows may be dealt out at all.
 
     Attributes:
@@ -84,6 +84,9 @@ class Gradients:
                 "out evenly to all threads. Change that (--threads 1 helps with the last), or give "
                 "precision 'auto', which takes int16 where it can be had"
             )
+        for teacher in teachers:
+            teacher.requires_grad_(False).train(at_once)  # and so goes the way of what learns
+            teacher.dropout, teacher.int16 = 0.0, decoder.int16
         self._weights = weights = whole.weights_of(decoder.blocks) if at_once else []
         self._kept: list[KeptBlocks | None] = [None] * count
         self._short: ShortForms | None = None

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -45,18 +44,19 @@ def taught_loss_sum(logits: Tensor, targets: Tensor, wanted: Tensor) -> Tensor:
     return loss_sum(logits.detach(), targets) + (learned - learned.detach())
 
 
-@torch.no_grad()
 def opinion(teachers: Sequence[Decoder], tokens: Tensor, documents: Tensor | None) -> Tensor:
     """What teachers hold for the next word, [B, T, V]: the mean of their probabilities.
 
     Args:
-        teachers: in evaluation mode, at least one.
+        teachers: without dropout, at least one.
         tokens, documents: see `Decoder.residual`.
     """
-    first, *others = teachers
-    said: Tensor = first(tokens, documents=documents).float().softmax(-1)
-    for teacher in others:
-        said += teacher(tokens, documents=documents).float().softmax(-1)
+    said: Tensor | None = None
+    for teacher in teachers:
+        logits = teacher(tokens, documents=documents).detach()  # [B, T, V]
+        here = logits.float().softmax(-1)
+        said = here if said is None else said.add_(here)
+    assert said is not None
     return said.div_(len(teachers))
 
 
