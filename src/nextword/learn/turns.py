@@ -1,7 +1,7 @@
 """How many models there is time for, of how many generations, and how long each is to learn."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from nextword.learn.data import Prepared
@@ -11,7 +11,7 @@ from nextword.learn.speed import speed_of
 
 GENERATIONS = 2  # unasked, where there is time; a third was no better: lab log
 MOST_SIBLINGS = 8  # unasked
-LEAST_OF_LAST = 0.5  # of the steps, where there is no time for all of them
+LEAST_SHARE = 0.7  # of the steps, for each model, where there is no time for all of them
 LAST_LONGER = 4  # times as many steps for the last model, at most
 
 
@@ -35,8 +35,8 @@ def in_turn(
 ) -> Plan:
     """The plan with as many models as were asked for, or as there is time for.
 
-    Each of them gets all the steps that the only one would have, if there is time for that; the
-    last one has what is left, from half to LAST_LONGER times as many.
+    Each of them gets the steps that the only one would have, or LEAST_SHARE of them if that makes
+    room for more models. The last one has what is left, up to LAST_LONGER times as many.
 
     Args:
         plan: of a single model, in a limited time.
@@ -54,7 +54,7 @@ def in_turn(
     if generations == 1:
         return plan
     each = costs.of_each(generations, siblings)
-    steps = min(training.steps, max(int(left / whole(each, LEAST_OF_LAST)), 1))
+    steps = min(training.steps, max(int(left / sum(each)), 1))
     earlier = [steps * cost for cost in each[:-1]]
     last = min(max(int((left - sum(earlier)) / each[-1]), 1), LAST_LONGER * steps)
     return dataclasses.replace(
@@ -78,17 +78,14 @@ def choose(costs: Costs, asked: Mapping[str, int], *, fits: float) -> tuple[int,
         fits: seconds that a step of every model may take in all.
     """
     siblings = asked.get("siblings", 1)
-    least = whole(costs.of_each(GENERATIONS, siblings), LEAST_OF_LAST)
-    generations = asked.get("generations", GENERATIONS if least <= fits else 1)
+
+    def fit(generations: int, siblings: int) -> bool:
+        return LEAST_SHARE * sum(costs.of_each(generations, siblings)) <= fits
+
+    generations = asked.get("generations", GENERATIONS if fit(GENERATIONS, siblings) else 1)
     if "siblings" not in asked:
-        more = range(2, MOST_SIBLINGS + 1)
-        siblings = max([1, *(n for n in more if whole(costs.of_each(generations, n)) <= fits)])
+        siblings = max([1, *(n for n in range(2, MOST_SIBLINGS + 1) if fit(generations, n))])
     return generations, siblings if generations > 1 else 1
-
-
-def whole(each: Sequence[float], of_last: float = 1.0) -> float:
-    """What a step of every model costs, or of the last one only a part of a step."""
-    return sum(each[:-1]) + of_last * each[-1]
 
 
 def measure(plan: Plan, data: Prepared, *, speed: float) -> Costs:

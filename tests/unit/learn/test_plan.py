@@ -181,7 +181,7 @@ def test_data_seen_often_is_learned_with_dropout_if_there_is_time(
 
     for room in (planning, turns):
         monkeypatch.setattr(room, "speed_of", speed)
-    plan = planned(data, tmp_path, minutes=1.0, depth=1)
+    plan = planned(data, tmp_path, minutes=1.0, depth=1, training={"generations": 1})
     training = plan.training
     assert (training.dropout, training.label_smoothing, training.muon_learning_rate) == found
     seen = training.steps * training.batch_size * 32 / tokens_of_pass(data)

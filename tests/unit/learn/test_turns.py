@@ -12,7 +12,7 @@ from nextword.learn.data import Prepared, find_tokenizer, prepare_data
 from nextword.learn.generations import n_models
 from nextword.learn.plan import Plan
 from nextword.learn.request import TrainRequest
-from nextword.learn.turns import GENERATIONS, LAST_LONGER, MOST_SIBLINGS, in_turn
+from nextword.learn.turns import GENERATIONS, LAST_LONGER, LEAST_SHARE, MOST_SIBLINGS, in_turn
 from nextword.presets import preset
 from nextword.text.corpus import open_corpus
 
@@ -52,21 +52,19 @@ def lasting(siblings: int, generations: int = GENERATIONS) -> list[float]:
 
 
 def test_there_are_as_many_as_the_time_has_room_for(data: Prepared) -> None:
-    first, second = lasting(1)
-    assert planned(data, left=first + 0.5 * second - 0.5).training.generations == 1
-    assert planned(data, left=first + 0.5 * second - 0.5).seconds == ()
-    short = planned(data, left=first + 0.6 * second)
-    assert short.training.generations == 2 and short.seconds[0] == pytest.approx(first)
-    assert short.training.steps == pytest.approx(0.6 * STEPS, abs=1)
+    alone = planned(data, left=LEAST_SHARE * sum(lasting(1)) - 0.5)
+    assert alone.training.generations == 1 and alone.seconds == ()
     for siblings in range(1, MOST_SIBLINGS + 1):
-        training = planned(data, left=sum(lasting(siblings)) + 0.5).training
-        assert (training.generations, training.siblings) == (GENERATIONS, siblings)
+        plan = planned(data, left=LEAST_SHARE * sum(lasting(siblings)) + 0.5)
+        assert (plan.training.generations, plan.training.siblings) == (GENERATIONS, siblings)
+        assert plan.steps_of(1) == pytest.approx(LEAST_SHARE * STEPS, abs=3)
+        assert plan.training.steps == pytest.approx(LEAST_SHARE * STEPS, abs=9)
     assert planned(data, left=1e6).training.siblings == MOST_SIBLINGS
 
 
 def test_the_last_has_what_is_left(data: Prepared) -> None:
     left = sum(lasting(3)) + 2.0
-    plan = planned(data, left=left)
+    plan = planned(data, left=left, siblings=3)
     assert plan.seconds[:-1] == pytest.approx(lasting(3)[:-1])
     assert sum(plan.seconds) == pytest.approx(left, abs=0.1)
     assert plan.training.steps > STEPS == plan.steps_of(1) == plan.steps_of(3) == plan.most_steps
@@ -77,8 +75,7 @@ def test_the_last_has_what_is_left(data: Prepared) -> None:
 
 def test_those_asked_for_share_what_time_there_is(data: Prepared) -> None:
     assert planned(data, left=1e6, generations=1).training.siblings == 1
-    *earlier, last = lasting(2, generations=3)
-    left = (sum(earlier) + 0.5 * last) / 2
+    left = sum(lasting(2, generations=3)) / 2
     plan = planned(data, left=left, generations=3, siblings=2)
     assert (plan.training.generations, plan.training.siblings) == (3, 2)
     assert plan.most_steps == pytest.approx(STEPS / 2, abs=1)
@@ -91,7 +88,7 @@ def test_those_asked_for_share_what_time_there_is(data: Prepared) -> None:
 def test_each_has_its_share_of_the_time_that_is_left(
     data: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = planned(data, left=sum(lasting(2)) + 0.5)
+    plan = planned(data, left=sum(lasting(2)) + 0.5, siblings=2)
     assert plan.deadline is not None and len(plan.seconds) == 3
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
     first, second = (plan.pace(n, started=1000.0, gone=0.0).ends for n in (1, 2))
