@@ -18,7 +18,7 @@ from nextword.model.decoder import Decoder
 from nextword.presets import preset
 
 BATCH, TOKENS, WIDTH, SHARE = 3, 7, 24, 0.3
-KINDS = {
+KINDS: dict[str, dict[str, int]] = {
     "qwen3": {"n_kv_heads": 1},
     "gpt2": {},
     "seed": {},
@@ -37,10 +37,10 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def made(name: str) -> Decoder:
+def made(name: str, tokens: int = TOKENS) -> Decoder:
     sizes = {"d_model": WIDTH, "n_layers": 1 if name == "seed" else 2, "n_heads": 2}
     sizes = {"d_model": WIDTH} if name == "seed" else sizes
-    config = preset(name, vocab_size=13, context_length=TOKENS, **sizes | KINDS[name])
+    config = preset(name, vocab_size=13, context_length=tokens, **sizes | KINDS[name])
     decoder = Decoder(config).train()
     with torch.no_grad():
         for parameter in decoder.parameters():
@@ -49,7 +49,10 @@ def made(name: str) -> Decoder:
     return decoder
 
 
-def rows() -> tuple[Tensor, Tensor, Tensor]:
+def rows(tokens: int = TOKENS) -> tuple[Tensor, Tensor, Tensor]:
+    if tokens != TOKENS:
+        ids = torch.randint(13, (BATCH, tokens + 1), generator=torch.Generator().manual_seed(1))
+        return ids[:, :-1], ids[:, 1:], (torch.arange(tokens) // 90).expand(BATCH, tokens)
     ids = torch.randint(13, (BATCH, TOKENS + 1), generator=torch.Generator().manual_seed(1))
     targets = ids[:, 1:].clone()
     targets[1, 2] = NO_LOSS
@@ -71,9 +74,11 @@ class Masks:
         return x * dropped(torch.ones(x.shape), SHARE, self.left.pop(0))
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_it_drops_what_torch_would(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    decoder, (tokens, targets, documents) = made(name), rows()
+@pytest.mark.parametrize(
+    ("name", "length"), [*((name, TOKENS) for name in KINDS), ("llama", 150), ("gpt2", 150)]
+)  # in the longer ones there are several groups of rows and blocks of queries
+def test_it_drops_what_torch_would(name: str, length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoder, (tokens, targets, documents) = made(name, length), rows(length)
     kept = KeptBlocks(whole.weights_of(decoder.blocks))
     kept.drop(SHARE, seed=5)
     known = torch.tensor(20.0)
@@ -97,6 +102,23 @@ def test_it_drops_what_torch_would(name: str, monkeypatch: pytest.MonkeyPatch) -
     wanted = torch.autograd.grad(expected, list(names.values()))
     for (which, parameter), gradient in zip(names.items(), wanted, strict=True):
         torch.testing.assert_close(found[id(parameter)], gradient, rtol=1e-3, atol=1e-5, msg=which)
+
+
+def test_products_of_int16_drop_the_same() -> None:
+    losses, gradients = [], []
+    for int16 in (False, True):
+        decoder, (tokens, targets, documents) = made("llama", 150), rows(150)
+        decoder.int16 = int16
+        kept = KeptBlocks(whole.weights_of(decoder.blocks))
+        kept.drop(SHARE, seed=5)
+        known = torch.tensor(20.0)
+        loss = loss_of(decoder, tokens, targets, documents, known=known, kept=kept)
+        torch.autograd.grad(loss, [decoder.token_embedding.weight])
+        losses.append(loss.item())
+        gradients.append(kept.gradients.all.clone())
+    assert losses[1] == pytest.approx(losses[0], rel=0.01) and losses[1] != losses[0]
+    exact, short = gradients
+    assert float((short - exact).norm() / exact.norm()) < 0.05
 
 
 def test_a_share_is_dropped_and_the_sum_stays() -> None:

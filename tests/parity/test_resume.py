@@ -52,6 +52,9 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
+UNEVEN = {"generations": 2, "precision": "int16", "threads": 2, "batch_size": 3}  # 3 rows on 2
+
+
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     quick(monkeypatch)
@@ -313,6 +316,7 @@ def test_a_model_keeps_its_tokenizer_until_the_new_one_is_saved(
     [
         ({"held_out": 0.001, "data": "short.txt", "context": 32}, DataError),
         ({"training": {"device": "cuda:99"}}, ConfigError),
+        ({"training": UNEVEN}, ConfigError),
     ],
 )
 def test_a_command_that_cannot_begin_does_not_bind_the_one_that_mends_it(

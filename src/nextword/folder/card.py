@@ -176,7 +176,7 @@ def _how(facts: CardFacts) -> list[str]:
     rows = table(
         (
             ("models in turn", text_or_none(facts.models)),
-            ("steps", count(facts.steps)),
+            ("steps" if facts.models is None else "steps of the last", count(facts.steps)),
             ("tokens per step", count(facts.tokens_per_step)),
             ("optimizer", text_or_none(facts.optimizer)),
             ("precision", text_or_none(facts.precision)),

@@ -18,8 +18,13 @@ MOST_TRAINING = 50_000  # tokens of the training text that are predicted; enough
 PARROT_SHARE = 0.01  # of the time spent in steps, for speaking, and as much again for searching
 
 
-def judge_run(data: Prepared, trainer: Trainer) -> Trained:
-    """Measure a model that has taken its last step, within the time left where that is limited."""
+def judge_run(data: Prepared, trainer: Trainer, *, earlier: float = 0.0) -> Trained:
+    """Measure a model that has taken its last step, within the time left where that is limited.
+
+    Args:
+        data, trainer: what it learned, and how.
+        earlier: seconds that other models spent in steps before it, to be counted in.
+    """
     with trainer.own_precision():
         scores = trainer.final_scores()
         learned = None if scores is None else training_loss(data, trainer, scores)
@@ -28,7 +33,7 @@ def judge_run(data: Prepared, trainer: Trainer) -> Trained:
     trained = Trained(
         folder=trainer.run.folder,
         steps=trainer.step,
-        seconds=trainer.pace.seconds,
+        seconds=trainer.pace.seconds + earlier,
         scores=scores,
         replies=replies,
         training_loss=learned,

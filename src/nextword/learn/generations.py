@@ -110,12 +110,13 @@ class Onward:
         reporter: who is told.
         before: steps that earlier generations took.
         after: steps that later ones will take.
-        seconds: how long those will last.
+        seconds: how long those will last; 0: as long as these, each.
     """
 
     def __init__(self, reporter: Reporter, *, before: int, after: int, seconds: float) -> None:
         self._reporter = reporter
         self._before, self._after, self._seconds = before, after, seconds
+        self._each = 0.0  # seconds of a step
 
     def preparing(self, what: str, done: int, total: int) -> None:
         """Pass it on."""
@@ -128,7 +129,9 @@ class Onward:
     def update(self, update: Update) -> None:
         """Pass it on, counted over all generations."""
         step, steps = update.step + self._before, update.steps + self._before + self._after
-        left = update.seconds_left + self._seconds
+        if update.step < update.steps and not self._seconds:  # nobody measured before
+            self._each = update.seconds_left / (update.steps - update.step)
+        left = update.seconds_left + (self._seconds or self._after * self._each)
         self._reporter.update(
             dataclasses.replace(update, step=step, steps=steps, seconds_left=left)
         )

@@ -76,6 +76,8 @@ class Gradients:
             and goes_at_once(decoder, training, decoder.device)
             and self.workers.map(lambda _: torch.get_num_threads(), range(count)) == [1] * count
         )
+        if training.dropout and not at_once and count > 1:  # torch would draw in several threads
+            self.workers, count = Workers(), 1
         decoder.int16 = takes_int16(decoder, training, decoder.device, at_once=at_once)
         if training.precision == "int16" and not decoder.int16:
             raise ConfigError(

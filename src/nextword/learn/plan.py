@@ -11,6 +11,7 @@ from nextword.learn.pace import Pace
 
 RESERVE_SHARE = 0.05  # of the time, kept for the last evaluation and for saving
 MARGIN_SECONDS = 1.5
+LAST_LONGER = 4  # times as many steps for the last of several models, at most
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,13 @@ class Plan:
         last = model == n_models(self.training)
         return self.training.steps if last or self.most_steps is None else self.most_steps
 
-    def pace(self, model: int, *, started: float, gone: float) -> Pace:
+    def pace(self, model: int, *, started: float, gone: float, began: float) -> Pace:
         """How fast one of the models, from 1, is to learn, which begins now.
 
         Args:
             started: on the clock, when the program began.
             gone: seconds that earlier sittings spent on models before it.
+            began: on the clock, from when on it uses time.
         """
         steps, count = self.steps_of(model), n_models(self.training)
         if self.deadline is None:
@@ -52,12 +54,14 @@ class Plan:
         reserve = self.deadline * RESERVE_SHARE + MARGIN_SECONDS
         if count == 1:
             most = self.most_steps
-            return Pace(steps, most=most, deadline=deadline, reserve=reserve, began=started)
+            return Pace(steps, most=most, deadline=deadline, reserve=reserve, began=began)
         if model == count:
-            return Pace(steps, deadline=deadline, reserve=reserve)
+            most = LAST_LONGER * self.steps_of(1)
+            return Pace(steps, most=most, deadline=deadline, reserve=reserve, began=began)
         now, (here, *later) = time.monotonic(), self.seconds[model - 1 :]
         share = here / (here + sum(later))
-        return Pace(steps, most=steps, deadline=now + share * (deadline - reserve - now))
+        ends = now + share * (deadline - reserve - now)
+        return Pace(steps, most=steps, deadline=ends, began=began)
 
     def as_json(self) -> dict[str, Any]:
         """The plan as plain JSON, to be kept with the run."""

@@ -67,7 +67,10 @@ def make_plan(request: TrainRequest, data: Prepared, *, started: float) -> Plan:
     model = model_at(request, data, depth_of(request))
     seconds = _expected_seconds(model, data, training)
     training, reasons = _settled(request, model, data, training, seconds=seconds)
-    return Plan(model, training, None, (f"{steps:,} steps", *reasons))
+    why = [f"{steps:,} steps"]
+    if n_models(training) > 1:
+        why = [f"{n_models(training)} models, {steps:,} steps each", summary(training)]
+    return Plan(model, training, None, (*why, *reasons))
 
 
 def _timed(
@@ -103,7 +106,8 @@ def _told(request: TrainRequest, plan: Plan, data: Prepared, *, speed: float) ->
         f"depth {model.n_layers if request.preset != 'seed' else 1}, width {model.d_model}",
     ]
     if training.generations > 1:
-        why.append(f"{summary(training)}: the data are seen often")
+        asked = "generations" in request.training
+        why.append(summary(training) + ("" if asked else ": the data are seen often"))
     elif training.steps == plan.most_steps:
         why.append(
             f"no more than {MOST_PASSES} passes over {tokens_of_pass(data):,} tokens: more of them "

@@ -5,6 +5,7 @@
       settings.json   what the run was begun with; another start must agree with it
       metrics.jsonl   one line of measured values per step
       finished.json   the summary, once the run has ended
+      earlier/        runs of models that the last one learns from (earlier.py)
       checkpoints/    step-00000100/ …  (checkpoint.py)
 
 Lessons lie there too (teach/records.py); a run leaves them alone.
@@ -35,6 +36,7 @@ from nextword.folder.taught import has_run
 from nextword.learn.checkpoint import Checkpoint, Checkpoints, Parts, plain
 from nextword.learn.lock import hold
 
+EARLIER = "earlier"
 SHOWN = 12  # differing settings that a message lists before it only counts them
 TOKENIZER_FILES = frozenset({"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"})
 LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})  # of file browsers
@@ -188,8 +190,9 @@ class Run:
         """Remove the earlier run; its settings last, as they hold while anything of it is left."""
         self._finished.unlink(missing_ok=True)
         self._metrics.unlink(missing_ok=True)
-        if self._checkpoints.folder.exists():
-            shutil.rmtree(self._checkpoints.folder)
+        for folder in (self._checkpoints.folder, self._training / EARLIER):
+            if folder.exists():
+                shutil.rmtree(folder)
         self._settings.unlink(missing_ok=True)
 
     def _agree_on(self, given: dict[str, Any]) -> None:

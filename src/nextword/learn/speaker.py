@@ -5,17 +5,18 @@ from collections.abc import Callable
 from nextword.config import ReplyConfig
 from nextword.learn.data import Prepared
 from nextword.learn.evaluate import prompts_and_replies
-from nextword.learn.trainer import Trainer
+from nextword.learn.progress import Reporter
+from nextword.model.decoder import Decoder
 from nextword.reply.engine import generate
 
 SAMPLE_TOKENS = 40
 SAMPLE_START = 16  # tokens of a text that a sample goes on with
 
 
-def speaker(data: Prepared, trainer: Trainer) -> Callable[[int], None] | None:
+def speaker(data: Prepared, decoder: Decoder, reporter: Reporter) -> Callable[[int], None] | None:
     """What is to be called with the step, now and then; None for prompts without replies."""
     shards, part = data.held_out or (data.shards, data.train)
-    tokenizer, decoder = data.tokenizer, trainer.decoder
+    tokenizer = data.tokenizer
     start, stop = part.spans[0].tolist()
     if data.is_dialogue:
         pairs = prompts_and_replies(shards, part, limit=1)
@@ -30,6 +31,6 @@ def speaker(data: Prepared, trainer: Trainer) -> Callable[[int], None] | None:
         config = ReplyConfig(max_tokens=SAMPLE_TOKENS)
         steps = generate(decoder, prompt, config, end_ids=tokenizer.end_ids)
         reply = tokenizer.decode([made.token_id for made in steps])
-        trainer.reporter.sample(step, tokenizer.decode(prompt), reply)
+        reporter.sample(step, tokenizer.decode(prompt), reply)
 
     return speak

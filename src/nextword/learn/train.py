@@ -3,9 +3,8 @@
 import contextlib
 import hashlib
 import json
-import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nextword.errors import FolderError, NextwordError, RunChangedError, StoppedError
+from nextword.errors import FolderError, NextwordError, RunChangedError
 from nextword.files import read_json, write_json, write_whole
 from nextword.folder.card import model_card
 from nextword.folder.store import LoadedModel, load_model, save_model
@@ -21,6 +20,7 @@ from nextword.glass.stamp import version_of
 from nextword.learn.allocator import kept_memory, settled_objects
 from nextword.learn.checkpoint import plain
 from nextword.learn.data import Prepared, find_tokenizer, prepare_data
+from nextword.learn.earlier import Earlier
 from nextword.learn.final import judge_run
 from nextword.learn.generations import Onward, n_models, settings_of, teachers_of, told
 from nextword.learn.plan import Plan
@@ -67,19 +67,23 @@ def train(
         limited_threads(int(request.training.get("threads", 0))),
         kept_memory(),
         settled_objects(),
-        contextlib.ExitStack() as held,
     ):
         corpus = open_corpus(request.data, skip_bad=request.skip_bad, warn=reporter.note)
         start = None if request.start is None else load_model(request.start)
         settings = _settings(request, corpus, start)
         with Run.open(request.out, settings, fresh=fresh, warn=reporter.note) as run:
-            if run.finished:
-                return Trained.earlier(run)
             digest = _digest(settings)
-            training = _Training(request, corpus, run, reporter, started, digest, start, held)
-            if fresh:
-                training.forget()
-            return training.work()
+            told = reporter.note
+            with Earlier(request.out, digest=digest, started=started, note=told) as earlier:
+                if run.finished:
+                    earlier.remove()
+                    return Trained.earlier(run)
+                training = _Training(
+                    request, corpus, run, reporter, started, digest, start, earlier
+                )
+                if fresh:
+                    training.forget_plan()
+                return training.work()
 
 
 @dataclass
@@ -93,48 +97,26 @@ class _Training:
     started: float
     digest: str  # of the settings: a plan that an earlier run left in the folder is not taken
     start: LoadedModel | None  # what goes on learning
-    held: contextlib.ExitStack  # of earlier models' folders
-    _gone: float = 0.0  # seconds that earlier sittings spent in them
-    _steps: int = 0  # that they took
+    earlier: Earlier  # models that learn before the last one
 
     def work(self) -> Trained:
         try:
             data = self._prepare()
             plan = self._plan(data)
-            trainer = self._trainer(data, plan, ())
+            trainer = self._trainer(data, plan)
         except NextwordError:
             self._forget_settings()
             raise
         self._keep(plan, data)
         self.reporter.start("Training", facts(self.request, self.corpus, data, plan, trainer))
-        earlier: list[Decoder] = []
-        while len(earlier) + 1 < n_models(plan.training):
-            earlier.append(self._earlier(trainer, f"{len(earlier) + 1}"))
-            trainer = self._trainer(data, plan, earlier)
-            self.reporter.note(told(len(earlier) + 1, plan.training))
+        for model in range(2, n_models(plan.training) + 1):
+            self.earlier.learn(trainer)
+            trainer = self._trainer(data, plan)
+            self.reporter.note(told(model, plan.training))
         if trainer.resume():
             self.reporter.note(f"going on from step {trainer.step}")
         trainer.fit()
         return self._finish(data, trainer)
-
-    def _earlier(self, trainer: Trainer, name: str) -> Decoder:
-        """A model that a later one learns from: it has learned before, or does so now."""
-        run = trainer.run
-        if trainer.resume():
-            self._gone += trainer.pace.used
-            if not run.finished:
-                self.reporter.note(f"model {name} goes on from step {trainer.step}")
-        if not run.finished:
-            try:
-                trainer.fit()
-            except StoppedError as stopped:
-                raise StoppedError(
-                    f"stopped at step {trainer.step} of model {name}; everything is saved in "
-                    f"{self.run.folder}. The same command goes on from here"
-                ) from stopped
-            run.mark_finished({"steps": trainer.step})
-        self._steps += trainer.step
-        return trainer.decoder.eval()
 
     @property
     def _folder(self) -> Path:
@@ -195,27 +177,20 @@ class _Training:
             kept = {"plan": plan.as_json(), "tokenizer": data.tokenizer.fingerprint}
             write_json(self._plan_file, kept | {"settings": self.digest})
 
-    def forget(self) -> None:
-        """Plan and learn anew, whatever an earlier run with the same settings left."""
+    def forget_plan(self) -> None:
+        """Plan anew, although an earlier run with the same settings left its plan."""
         self._plan_file.unlink(missing_ok=True)
-        self._remove_earlier()
-
-    @property
-    def _earlier_ones(self) -> Path:
-        return self._folder / "earlier"
-
-    def _remove_earlier(self) -> None:
-        if self._earlier_ones.exists():
-            shutil.rmtree(self._earlier_ones)
 
     def _forget_settings(self) -> None:
         """A command that could not even begin must not bind the one that mends it."""
         if self._kept() is None:
             (self._folder / "settings.json").unlink(missing_ok=True)
+            self.earlier.remove()
 
-    def _trainer(self, data: Prepared, plan: Plan, earlier: Sequence[Decoder]) -> Trainer:
-        """Of the model that learns after `earlier` ones."""
-        model = len(earlier) + 1
+    def _trainer(self, data: Prepared, plan: Plan) -> Trainer:
+        """Of the model that learns after the earlier ones."""
+        earlier = self.earlier
+        model = len(earlier.decoders) + 1
         config = settings_of(plan.training, model)
         device = pick_device(config.device)
         decoder = Decoder(plan.model, seed=config.seed).to(device)
@@ -227,23 +202,16 @@ class _Training:
             training=config,
             samples=data.samples(seed=config.seed, learn=config.learn, talks=config.talks),
             held_out=data.held_out_samples(learn=config.learn),
-            run=self._run_of(model, plan),
+            run=self.run if model == n_models(plan.training) else earlier.open(model),
             reporter=self._reporter_of(model, plan),
-            pace=plan.pace(model, started=self.started, gone=self._gone),
+            pace=plan.pace(model, started=self.started, gone=earlier.gone, began=earlier.began),
             byte_lengths=np.array(data.tokenizer.byte_lengths()),
             settings=plan.as_json() | {"versions": versions()},
-            teachers=teachers_of(earlier, plan.training),
+            teachers=teachers_of(earlier.decoders, plan.training),
         )
         trainer.peak = peak_of(decoder)
-        trainer.show_sample = speaker(data, trainer)
+        trainer.show_sample = speaker(data, decoder, trainer.reporter)
         return trainer
-
-    def _run_of(self, model: int, plan: Plan) -> Run:
-        """The folder of one model, from 1: the last one has the run's."""
-        if model == n_models(plan.training):
-            return self.run
-        settings, folder = {"settings": self.digest}, self._earlier_ones / str(model)
-        return self.held.enter_context(Run.open(folder, settings, warn=self.reporter.note))
 
     def _reporter_of(self, model: int, plan: Plan) -> Reporter:
         count = n_models(plan.training)
@@ -251,11 +219,11 @@ class _Training:
             return self.reporter
         after = sum(plan.steps_of(later) for later in range(model + 1, count + 1))
         left = sum(plan.seconds[model:])
-        return Onward(self.reporter, before=self._steps, after=after, seconds=left)
+        return Onward(self.reporter, before=self.earlier.steps, after=after, seconds=left)
 
     def _finish(self, data: Prepared, trainer: Trainer) -> Trained:
         """Judge, draw the curves, write rehearsal, card and model, mark the run finished."""
-        trained = judge_run(data, trainer)
+        trained = judge_run(data, trainer, earlier=self.earlier.seconds)
         write_reservoir(self._folder / RESERVOIR, data, training=trainer.training)
         write_whole(self._folder / "curves.svg", curves(self.run))
         save_model(
@@ -268,8 +236,7 @@ class _Training:
             chat_template=None if self.start is None else self.start.chat_template,
         )
         self.run.mark_finished(trained.summary())
-        self.held.close()
-        self._remove_earlier()
+        self.earlier.remove()
         self.reporter.finish(trained.lines())
         return trained
 

@@ -6,13 +6,12 @@ from typing import NamedTuple
 
 from nextword.learn.data import Prepared
 from nextword.learn.generations import sure
-from nextword.learn.plan import Plan
+from nextword.learn.plan import LAST_LONGER, Plan
 from nextword.learn.speed import speed_of
 
 GENERATIONS = 2  # unasked, where there is time; a third was no better: lab log
 MOST_SIBLINGS = 8  # unasked
 LEAST_SHARE = 0.7  # of the steps, for each model, where there is no time for all of them
-LAST_LONGER = 4  # times as many steps for the last model, at most
 
 
 class Costs(NamedTuple):
@@ -77,15 +76,15 @@ def choose(costs: Costs, asked: Mapping[str, int], *, fits: float) -> tuple[int,
         asked: see `in_turn`.
         fits: seconds that a step of every model may take in all.
     """
-    siblings = asked.get("siblings", 1)
 
     def fit(generations: int, siblings: int) -> bool:
         return LEAST_SHARE * sum(costs.of_each(generations, siblings)) <= fits
 
-    generations = asked.get("generations", GENERATIONS if fit(GENERATIONS, siblings) else 1)
-    if "siblings" not in asked:
-        siblings = max([1, *(n for n in range(2, MOST_SIBLINGS + 1) if fit(generations, n))])
-    return generations, siblings if generations > 1 else 1
+    generations = asked.get("generations", GENERATIONS if fit(GENERATIONS, 1) else 1)
+    if generations == 1:
+        return 1, 1
+    fitting = (n for n in range(MOST_SIBLINGS, 1, -1) if fit(generations, n))
+    return generations, asked.get("siblings", next(fitting, 1))
 
 
 def measure(plan: Plan, data: Prepared, *, speed: float) -> Costs:

@@ -10,9 +10,9 @@ from nextword.config import ModelConfig, TrainingConfig
 from nextword.learn import turns
 from nextword.learn.data import Prepared, find_tokenizer, prepare_data
 from nextword.learn.generations import n_models
-from nextword.learn.plan import Plan
+from nextword.learn.plan import LAST_LONGER, Plan
 from nextword.learn.request import TrainRequest
-from nextword.learn.turns import GENERATIONS, LAST_LONGER, LEAST_SHARE, MOST_SIBLINGS, in_turn
+from nextword.learn.turns import GENERATIONS, LEAST_SHARE, MOST_SIBLINGS, in_turn
 from nextword.presets import preset
 from nextword.text.corpus import open_corpus
 
@@ -64,7 +64,7 @@ def test_there_are_as_many_as_the_time_has_room_for(data: Prepared) -> None:
 
 def test_the_last_has_what_is_left(data: Prepared) -> None:
     left = sum(lasting(3)) + 2.0
-    plan = planned(data, left=left, siblings=3)
+    plan = planned(data, left=left, generations=2, siblings=3)
     assert plan.seconds[:-1] == pytest.approx(lasting(3)[:-1])
     assert sum(plan.seconds) == pytest.approx(left, abs=0.1)
     assert plan.training.steps > STEPS == plan.steps_of(1) == plan.steps_of(3) == plan.most_steps
@@ -81,23 +81,36 @@ def test_those_asked_for_share_what_time_there_is(data: Prepared) -> None:
     assert plan.most_steps == pytest.approx(STEPS / 2, abs=1)
     assert len(plan.seconds) == n_models(plan.training) == 4
     assert sum(plan.seconds) == pytest.approx(left, rel=0.05)
-    assert planned(data, left=1.0, siblings=2).training.siblings == 1  # there is no time for them
-    assert planned(data, left=1e6, siblings=2).training.siblings == 2
+    assert planned(data, left=1e6, generations=4).training.siblings == MOST_SIBLINGS
 
 
 def test_each_has_its_share_of_the_time_that_is_left(
     data: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = planned(data, left=sum(lasting(2)) + 0.5, siblings=2)
+    plan = planned(data, left=sum(lasting(2)) + 0.5, generations=2, siblings=2)
     assert plan.deadline is not None and len(plan.seconds) == 3
     monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
-    first, second = (plan.pace(n, started=1000.0, gone=0.0).ends for n in (1, 2))
-    last = plan.pace(3, started=1000.0, gone=0.0)
+    first, second = (plan.pace(n, started=1000.0, gone=0.0, began=1000.0).ends for n in (1, 2))
+    last = plan.pace(3, started=1000.0, gone=0.0, began=1000.0)
     assert last.ends == pytest.approx(1000 + plan.deadline)
     assert last.steps == plan.training.steps
     assert first is not None and second is not None
     usable = plan.deadline - (plan.deadline * 0.05 + 1.5)
     assert first - 1000 == pytest.approx(usable * plan.seconds[0] / sum(plan.seconds))
     assert second - 1000 == pytest.approx(usable * plan.seconds[1] / sum(plan.seconds[1:]))
-    gone = plan.pace(3, started=1000.0, gone=4.0)
+    gone = plan.pace(3, started=1000.0, gone=4.0, began=1000.0)
     assert gone.ends == pytest.approx(1000 + plan.deadline - 4)
+
+
+def test_the_last_does_not_take_more_than_is_of_use(
+    data: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    plan = planned(data, left=1e5)
+    pace = plan.pace(n_models(plan.training), started=1000.0, gone=0.0, began=1000.0)
+    pace._clock = lambda: clock[0]
+    for step in range(1, 200):
+        clock[0] += 500.0  # past every point at which steps are planned anew
+        pace.count(0.1, step)
+    assert pace.steps <= LAST_LONGER * STEPS == plan.training.steps
