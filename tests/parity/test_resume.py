@@ -142,6 +142,7 @@ def test_who_stops_an_earlier_generation_is_told_where_to_go_on(
     again = Notes()
     train(asked, reporter=again, fresh=True)
     assert again.steps == list(range(1, 3 * STEPS + 1))
+    assert again.notes[0].startswith("model 1 has learned: held-out loss ")
     assert again.notes[-1] == "model 3 of 3 learns what is said by the 2 before it"
 
 

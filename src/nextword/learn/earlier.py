@@ -79,11 +79,19 @@ class Earlier:
                 f"{self._out}. The same command goes on from here"
             ) from stopped
         if trainer.step > first:
+            self._tell(name, trainer)
             self.began = time.monotonic()
         self.steps += trainer.step
         self.seconds += trainer.pace.seconds
         trainer.decoder.zero_grad(set_to_none=True)
         self.decoders.append(trainer.decoder)
+
+    def _tell(self, name: int, trainer: Trainer) -> None:
+        """Say how good it has become."""
+        with trainer.own_precision():
+            scores = trainer.final_scores()
+        if scores is not None:
+            self._note(f"model {name} has learned: held-out loss {scores.loss:.4f}")
 
     def remove(self) -> None:
         """Leave nothing of them behind."""

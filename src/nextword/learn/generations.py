@@ -137,8 +137,9 @@ class Onward:
         )
 
     def evaluated(self, step: int, scores: Scores) -> None:
-        """Pass it on, counted over all generations."""
-        self._reporter.evaluated(step + self._before, scores)
+        """Pass it on if this is the last model: others are not what there will be at the end."""
+        if not self._after:
+            self._reporter.evaluated(step + self._before, scores)
 
     def sample(self, step: int, prompt: str, reply: str) -> None:
         """Pass it on, counted over all generations."""

@@ -20,7 +20,7 @@ from nextword.learn.generations import (
     told,
 )
 from nextword.learn.loss import NO_LOSS, loss_sum, opinion, taught_loss_sum
-from nextword.learn.scores import Update
+from nextword.learn.scores import Scores, Update
 from nextword.model.decoder import Decoder
 from nextword.presets import preset
 
@@ -101,11 +101,28 @@ def test_what_is_learned_is_what_teachers_say_and_what_is_told_is_the_text() -> 
     torch.testing.assert_close(logits.grad, expected.detach())
 
 
-def test_steps_are_counted_over_all_generations() -> None:
-    class Told(Notes):
-        def update(self, update: Update) -> None:
-            self.updates = [*getattr(self, "updates", []), update]
+class Told(Notes):
+    def __init__(self) -> None:
+        super().__init__()
+        self.updates: list[Update] = []
+        self.evaluations: list[int] = []
 
+    def update(self, update: Update) -> None:
+        self.updates.append(update)
+
+    def evaluated(self, step: int, scores: Scores) -> None:
+        self.evaluations.append(step)
+
+
+def test_only_the_last_model_is_told_to_be_evaluated() -> None:
+    scores = Scores(loss=1.0, perplexity=2.7, bits_per_byte=None, top1=0.5, top5=0.5, n_tokens=9)
+    heard = Told()
+    Onward(heard, before=20, after=30, seconds=9.0).evaluated(3, scores)
+    Onward(heard, before=50, after=0, seconds=0.0).evaluated(4, scores)
+    assert heard.evaluations == [54]
+
+
+def test_steps_are_counted_over_all_generations() -> None:
     heard = Told()
     onward = Onward(heard, before=20, after=30, seconds=9.0)
     update = Update(
