@@ -220,7 +220,7 @@ class TrainingConfig:
     gradient_clip: float = 1.0  # largest norm of the whole gradient; 0: no clipping
     dropout: float = 0.0  # share of activations and attention weights; data seen often: 0.2
     label_smoothing: float = 0.0  # share of what is wanted for all words; data seen often: 0.1
-    generations: int = 1  # later ones learn, without dropout, what the one before says; often: 2
+    generations: int = 1  # later: what the one before says, without dropout; data seen often: 2
     siblings: int = 1  # models of the first generation; data seen often: as time allows
     learn: Learn = "everything"  # every next word, or those of replies only
     talks: float = 0.5  # of the rows of dialogues in which later ones see earlier ones, as in chat

@@ -30,7 +30,7 @@ class Costs(NamedTuple):
 
 
 def in_turn(
-    plan: Plan, data: Prepared, *, asked: dict[str, int], speed: float, left: float
+    plan: Plan, data: Prepared, *, asked: Mapping[str, int], speed: float, left: float
 ) -> Plan:
     """The plan with as many models as were asked for, or as there is time for.
 
