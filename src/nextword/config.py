@@ -193,7 +193,7 @@ class ModelConfig:
                 above(self, name, 0)
 
 
-Precision = Literal["auto", "float32", "bfloat16", "int16"]
+Precision = Literal["auto", "float32", "bfloat16", "int16", "int8"]
 Learn = Literal["everything", "replies"]
 Optimizer = Literal["muon", "adamw"]
 Compile = Literal["auto", "yes", "no"]

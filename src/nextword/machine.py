@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import torch
 
@@ -94,15 +95,15 @@ def has_fast_bfloat16(device: torch.device, *, root: Path = ROOT) -> bool:
 def pick_precision(name: Precision, device: torch.device) -> torch.dtype:
     """The dtype to compute in; `"auto"` is bfloat16 where it is fast, else float32.
 
-    `"int16"` is about products within kernels only; around them is float32.
+    `"int16"` and `"int8"` are about products within kernels only; around them is float32.
 
     Raises:
         ConfigError: the name is unknown, or the device cannot compute in it at all.
     """
-    if name in ("float32", "int16") or (name == "auto" and not has_fast_bfloat16(device)):
+    if name in ("float32", "int16", "int8") or (name == "auto" and not has_fast_bfloat16(device)):
         return torch.float32
     if name not in ("auto", "bfloat16"):
-        raise ConfigError(unknown("precision", name, ["auto", "float32", "bfloat16", "int16"]))
+        raise ConfigError(unknown("precision", name, get_args(Precision)))
     if not _has_bfloat16(device):
         raise ConfigError(
             "precision 'bfloat16' on device 'mps' needs macOS 14 or later; "

@@ -43,11 +43,11 @@ def learned(
     documents: Tensor | None,
     *,
     dtype: torch.dtype = torch.float32,
-    int16: bool = False,
+    bits: int = 0,
 ) -> Learned:
     """The logits, and the gradient of every weight."""
     decoder = Decoder(config).train()
-    decoder.compute_dtype, decoder.int16 = dtype, int16
+    decoder.compute_dtype, decoder.short_bits = dtype, bits
     draws = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in decoder.named_parameters():
@@ -122,14 +122,18 @@ def off(found: Learned, wanted: Learned) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize("name", MORE)
-def test_whole_numbers_are_nearer_than_bfloat16(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whole_numbers_are_near(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 16 bits nearer than bfloat16, of 8 bits not many times as far."""
     config, documents = MORE[name], documents_of(TOKENS)
     wanted = learned(config, TOKENS, documents)
     coarse = off(learned(config, TOKENS, documents, dtype=torch.bfloat16), wanted)
     for rows in (10, 1000):
         monkeypatch.setattr(calls, "rows_together", lambda _, rows=rows: rows)
-        fine = off(learned(config, TOKENS, documents, int16=True), wanted)
+        fine = off(learned(config, TOKENS, documents, bits=16), wanted)
         assert all(0 < one < 0.5 * other for one, other in zip(fine, coarse, strict=True))
+        eight = off(learned(config, TOKENS, documents, bits=8), wanted)
+        for one, other, third in zip(fine, eight, coarse, strict=True):
+            assert one < other < 5 * third
     assert coarse[0] < 0.05
 
 

@@ -106,9 +106,9 @@ def test_it_drops_what_torch_would(name: str, length: int, monkeypatch: pytest.M
 
 def test_products_of_int16_drop_the_same() -> None:
     losses, gradients = [], []
-    for int16 in (False, True):
+    for bits in (0, 16):
         decoder, (tokens, targets, documents) = made("llama", 150), rows(150)
-        decoder.int16 = int16
+        decoder.short_bits = bits
         kept = KeptBlocks(whole.weights_of(decoder.blocks))
         kept.drop(SHARE, seed=5)
         known = torch.tensor(20.0)

@@ -70,6 +70,7 @@ def test_it_begins_with_the_model_s_weights(
     fit = Trainer.fit
 
     def noting(trainer: Trainer) -> None:
+        assert trainer.decoder.learned_before
         begun.append({n: w.detach().clone() for n, w in trainer.decoder.named_parameters()})
         fit(trainer)
 

@@ -34,12 +34,10 @@ MORE: dict[str, ModelConfig] = {
 Found = tuple[float, dict[str, Tensor]]
 
 
-def found(
-    config: ModelConfig, *, at_once: bool, int16: bool = False, smoothing: float = 0.0
-) -> Found:
+def found(config: ModelConfig, *, at_once: bool, bits: int = 0, smoothing: float = 0.0) -> Found:
     """The loss, and the gradients of the residual and of all weights behind it."""
     decoder = Decoder(config)
-    decoder.int16 = int16
+    decoder.short_bits = bits
     draws = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in decoder.parameters():
@@ -97,13 +95,14 @@ def test_smoothing_changes_the_gradient_and_not_the_loss() -> None:
 @pytest.mark.parametrize("name", MORE)
 def test_whole_numbers_are_near(name: str) -> None:
     exact = found(MORE[name], at_once=True)
-    same(found(MORE[name], at_once=True, int16=True), exact, share=3e-3)
+    same(found(MORE[name], at_once=True, bits=16), exact, share=3e-3)
+    same(found(MORE[name], at_once=True, bits=8), exact, share=3e-2)
 
 
 def test_small_probabilities_beside_a_large_one_reach_the_residual() -> None:
     """Rounded together with it, all others would be 0."""
     config = preset("llama", **{**SIZES, "vocab_size": 20000}, norm="none")
-    exact, short = (found(config, at_once=True, int16=each) for each in (False, True))
+    exact, short = (found(config, at_once=True, bits=each) for each in (0, 16))
     off = (short[1]["residual"] - exact[1]["residual"]).norm() / exact[1]["residual"].norm()
     assert float(off) < 3e-3
 
@@ -125,9 +124,9 @@ def test_no_rows_and_no_targets_give_no_gradient() -> None:
 
 
 def test_what_is_not_a_number_reaches_the_loss() -> None:
-    for int16 in (False, True):
+    for bits in (0, 16, 8):
         decoder = Decoder(MORE["rms"])
-        decoder.int16 = int16
+        decoder.short_bits = bits
         with torch.no_grad():
             decoder.unembedding.weight[7, 3] = torch.nan
         loss = whole.loss(

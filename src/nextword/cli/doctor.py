@@ -143,14 +143,15 @@ def _check_machine(report: Report) -> None:
     import torch
 
     from nextword import machine
-    from nextword.kernels import int16
+    from nextword.kernels import short_products
 
     for fact in machine.facts():
         report.add(fact.topic, fact.name, fact.value, fact.text)
-    if int16.is_fast():
-        peak = int16.peak(torch.get_num_threads())
-        told = f"{peak / 1e9:.3g} GOP/s, measured matrix peak, in training"
-        report.add("Devices", "cpu int16", peak, told)
+    if short_products.is_fast():
+        for bits in (16, 8):
+            peak = short_products.peak(torch.get_num_threads(), bits)
+            told = f"{peak / 1e9:.3g} GOP/s, measured matrix peak, in training"
+            report.add("Devices", f"cpu int{bits}", peak, told)
     report.advice += [*_processor_advice(), *_core_advice(), *_device_advice()]
 
 
@@ -189,11 +190,15 @@ def _core_advice() -> Iterator[str]:
 
 def _device_advice() -> Iterator[str]:
     from nextword import machine
-    from nextword.kernels import int16
+    from nextword.kernels import short_products
 
     best = machine.pick_device("auto")
     if not machine.has_fast_bfloat16(best):
-        chosen = "int16 where it can be had, else float32" if int16.is_fast() else "float32"
+        chosen = (
+            "int8 or int16 where they can be had, else float32"
+            if short_products.is_fast()
+            else "float32"
+        )
         yield f"{best} has no fast bfloat16, so training runs in {chosen}, the faster here"
     if best.type != "cuda" and shutil.which("nvidia-smi") is not None:
         yield "there is an NVIDIA driver but torch sees no GPU; see pytorch.org/get-started"

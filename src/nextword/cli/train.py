@@ -79,7 +79,7 @@ class Count(click.ParamType[int]):
 @click.option("--learning-rate", type=float, help="Of AdamW.")
 @click.option("--dropout", type=float, help="Share dropped while training.")
 @click.option("--learn", metavar="WHAT", help="everything (default) or replies.")
-@click.option("--precision", metavar="NAME", help="auto (default), float32, bfloat16 or int16.")
+@click.option("--precision", metavar="NAME", help="auto (default), float32, bfloat16, int16, int8.")
 @click.option("--device", metavar="NAME", help="auto (default), cpu, cuda or mps.")
 @click.option("--threads", type=int, help="Threads; default: the machine's cores.")
 @click.option("--seed", type=int, help="Of first weights, order and dropout. Default: 0.")

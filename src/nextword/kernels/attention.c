@@ -149,7 +149,7 @@ static int64_t cut(const Attention *a, Parts *parts) /* returns how many floats 
     TAKE(by_joined, rows * (queries + 2 * keys));
     TAKE(by_normed, rows * width);
     TAKE(by_scores, scores);
-    int64_t wide = queries > width ? queries : width, times = a->int16 ? 1 : 0;
+    int64_t wide = queries > width ? queries : width, times = a->bits ? 1 : 0;
     TAKE(left, times * room_for(rows, wide));
     TAKE(right, times * room_for(rows, wide));
     times = a->query_short.forward ? 0 : times;
@@ -157,8 +157,8 @@ static int64_t cut(const Attention *a, Parts *parts) /* returns how many floats 
     TAKE(matrix[1], times * room_for(keys, width));
     TAKE(matrix[2], times * room_for(keys, width));
     TAKE(matrix[3], times * room_for(queries, width));
-    if (!a->int16) parts->left = parts->right = NULL;
-    for (int i = 0; i < 4 && !a->int16; i++) parts->matrix[i] = NULL;
+    if (!a->bits) parts->left = parts->right = NULL;
+    for (int i = 0; i < 4 && !a->bits; i++) parts->matrix[i] = NULL;
 #undef TAKE
     return total;
 }
@@ -227,11 +227,12 @@ typedef struct {
 
 static Matrices matrices_of(const Attention *a, const Parts *p, Widths w, int way)
 {
+    int64_t bits = a->bits;
     return (Matrices){
-        .query = matrix(a->query, w.queries, w.width, a->query_short, p->matrix[0], way),
-        .key = matrix(a->key, w.keys, w.width, a->key_short, p->matrix[1], way),
-        .value = matrix(a->value, w.keys, w.width, a->value_short, p->matrix[2], way),
-        .output = matrix(a->output, w.width, w.queries, a->output_short, p->matrix[3], way),
+        .query = matrix(a->query, w.queries, w.width, a->query_short, p->matrix[0], bits, way),
+        .key = matrix(a->key, w.keys, w.width, a->key_short, p->matrix[1], bits, way),
+        .value = matrix(a->value, w.keys, w.width, a->value_short, p->matrix[2], bits, way),
+        .output = matrix(a->output, w.width, w.queries, a->output_short, p->matrix[3], bits, way),
     };
 }
 
@@ -271,14 +272,14 @@ void attention(const Attention *a)
         float *joined = a->joined + g.row * w.joined, *context = a->context + g.row * w.queries;
         float *y = a->y + g.row * w.width;
         const float *n = normed(&a->norm, x, p.normed, p.inverse, g.rows, w.width);
-        Factor rows = left(rows_of(n, w.width, g.rows, w.width), p.left);
+        Factor rows = left_of(m.query, rows_of(n, w.width, g.rows, w.width), p.left);
         linear(product, rows, m.query, a->query_bias, joined, w.joined);
         linear(product, rows, m.key, a->key_bias, joined + w.queries, w.joined);
         linear(product, rows, m.value, a->value_bias, joined + w.queries + w.keys, w.joined);
         turn(a, &p, joined, g.row, g.rows);
         heads_of_group(a, &p, g, context);
         if (a->output) {
-            rows = left(rows_of(context, w.queries, g.rows, w.queries), p.left);
+            rows = left_of(m.output, rows_of(context, w.queries, g.rows, w.queries), p.left);
             add_branch(product, rows, m.output, a->output_bias, x, y, &a->dropout, p.normed, g.row);
         } else {
             drop(draw_of(a->dropout.share, a->dropout.seed), context, x, y, g.row * w.width,

@@ -42,7 +42,7 @@ typedef struct {
     float *by_query_norm, *by_key_norm;
     float *scratch;
     int64_t batch, tokens, places, width, heads, shared, head_width, window, group;
-    int64_t int16; /* whether its matrices are multiplied in short form: int16.h */
+    int64_t bits; /* of the whole numbers as which matrices are multiplied: 16 or 8; 0: as floats */
     float scale, epsilon;
     Short query_short, key_short, value_short, output_short;
     Dropout dropout;
@@ -59,7 +59,7 @@ typedef struct {
     const float *gradient; /* of y */
     float *by_x, *by_gate, *by_up, *by_down, *by_gate_bias, *by_up_bias, *by_down_bias;
     float *scratch;
-    int64_t rows, width, inner, group, activation, int16;
+    int64_t rows, width, inner, group, activation, bits;
     Short gate_short, up_short, down_short;
     Dropout dropout;
     Norm norm;
@@ -72,7 +72,7 @@ typedef struct {
     const int64_t *targets;         /* [R], below 0 where there is none */
     float *by_x, *by_weight, *by_bias;
     float *scratch;
-    int64_t rows, width, words, part, group, int16; /* part: words that go together */
+    int64_t rows, width, words, part, group, bits; /* part: words that go together */
     float known;     /* what the sum of the losses is divided by */
     float smoothing; /* of the wanted probabilities: this share is spread evenly over all words */
     Short of_weight; /* of the unembedding's parts, each in whole lines; or null */

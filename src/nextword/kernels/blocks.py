@@ -2,8 +2,8 @@
 
 Between torch's single operations a thread waits for Python, and every tensor goes out to memory and
 comes back. Here some rows at a time go through norm, products, attention or activation, and the
-residual link. In float32, products also in int16, on one thread: `learn/gradients.py` deals rows
-out to all there are. A gradient of the gradient is refused: torch says so.
+residual link. In float32, products also of short factors, on one thread: `learn/gradients.py`
+deals rows out to all there are. A gradient of the gradient is refused: torch says so.
 """
 
 from collections.abc import Iterable, Sequence

@@ -39,7 +39,8 @@ class BlockSizes:
         activation: one of `ACTIVATIONS`; None: no feed-forward.
         inner: F, the feed-forward's width; 0 where there is none.
         gated: whether it has a gate.
-        int16: whether the matrices are multiplied as whole numbers of 16 bits (int16.c).
+        bits: of the whole numbers as which matrices are multiplied, 16 or 8; 0: as floats
+            (docs/precision.md).
     """
 
     norm: NormKind
@@ -52,7 +53,7 @@ class BlockSizes:
     activation: str | None
     inner: int
     gated: bool
-    int16: bool
+    bits: int
 
 
 def rows_together(width: int) -> int:
@@ -120,7 +121,7 @@ class Calls:
             if sizes.activation is not None:
                 feed_forward.activation = ACTIVATIONS[sizes.activation]
         for call in (*self._attentions, *self._feed_forwards):
-            call.product, call.int16 = product(), sizes.int16
+            call.product, call.bits = product(), sizes.bits
             call.norm.kind, call.norm.epsilon = NORMS[sizes.norm], sizes.epsilon
         self.begin(given)
 

@@ -44,7 +44,7 @@ typedef struct {
 static int64_t cut(const FeedForward *f, Parts *parts) /* returns how many floats it takes */
 {
     int64_t rows = f->group, width = f->width, inner = f->inner, total = 0;
-    int64_t wide = inner > width ? inner : width, times = f->int16 ? 1 : 0;
+    int64_t wide = inner > width ? inner : width, times = f->bits ? 1 : 0;
 #define TAKE(part, count) \
     (parts->part = f->scratch ? f->scratch + total : NULL, total += in_lines(count))
     TAKE(normed, rows * width);
@@ -60,7 +60,7 @@ static int64_t cut(const FeedForward *f, Parts *parts) /* returns how many float
     TAKE(gate, times * room_for(inner, width));
     TAKE(down, times * room_for(inner, width));
 #undef TAKE
-    if (!f->int16) parts->left = parts->right = parts->up = parts->gate = parts->down = NULL;
+    if (!f->bits) parts->left = parts->right = parts->up = parts->gate = parts->down = NULL;
     return total;
 }
 
@@ -75,20 +75,20 @@ void feed_forward(const FeedForward *f)
     Parts p;
     cut(f, &p);
     int64_t width = f->width, inner = f->inner;
-    Factor up = matrix(f->up, inner, width, f->up_short, p.up, FORWARD);
-    Factor gate = matrix(f->gate, inner, width, f->gate_short, p.gate, FORWARD);
-    Factor down = matrix(f->down, width, inner, f->down_short, p.down, FORWARD);
+    Factor up = matrix(f->up, inner, width, f->up_short, p.up, f->bits, FORWARD);
+    Factor gate = matrix(f->gate, inner, width, f->gate_short, p.gate, f->bits, FORWARD);
+    Factor down = matrix(f->down, width, inner, f->down_short, p.down, f->bits, FORWARD);
     for (int64_t row = 0; row < f->rows; row += f->group) {
         int64_t rows = f->rows - row < f->group ? f->rows - row : f->group;
         const float *x = f->x + row * width;
         float *raised = f->raised + row * inner, *y = f->y + row * width;
         float *gated = f->gate ? f->gated + row * inner : NULL;
         const float *n = normed(&f->norm, x, p.normed, p.inverse, rows, width);
-        Factor each = left(rows_of(n, width, rows, width), p.left);
+        Factor each = left_of(up, rows_of(n, width, rows, width), p.left);
         linear(f->product, each, up, f->up_bias, raised, inner);
         if (f->gate) linear(f->product, each, gate, f->gate_bias, gated, inner);
         activate(f->activation, gated, raised, p.hidden, rows * inner);
-        each = left(rows_of(p.hidden, inner, rows, inner), p.left);
+        each = left_of(down, rows_of(p.hidden, inner, rows, inner), p.left);
         add_branch(f->product, each, down, f->down_bias, x, y, &f->dropout, p.normed, row);
     }
 }
@@ -98,16 +98,16 @@ void feed_forward_back(const FeedForward *f)
     Parts p;
     cut(f, &p);
     int64_t width = f->width, inner = f->inner;
-    Factor up = matrix(f->up, inner, width, f->up_short, p.up, BACK);
-    Factor gate = matrix(f->gate, inner, width, f->gate_short, p.gate, BACK);
-    Factor down = matrix(f->down, width, inner, f->down_short, p.down, BACK);
+    Factor up = matrix(f->up, inner, width, f->up_short, p.up, f->bits, BACK);
+    Factor gate = matrix(f->gate, inner, width, f->gate_short, p.gate, f->bits, BACK);
+    Factor down = matrix(f->down, width, inner, f->down_short, p.down, f->bits, BACK);
     for (int64_t row = 0; row < f->rows; row += f->group) {
         int64_t rows = f->rows - row < f->group ? f->rows - row : f->group;
         const float *x = f->x + row * width, *gradient = f->gradient + row * width;
         const float *raised = f->raised + row * inner;
         const float *gated = f->gate ? f->gated + row * inner : NULL;
         const float *by_branch = branch_back(&f->dropout, gradient, p.by_normed, row, rows, width);
-        Factor each = left(rows_of(by_branch, width, rows, width), p.left);
+        Factor each = left_of(down, rows_of(by_branch, width, rows, width), p.left);
         multiply(f->product, each, down, p.by_hidden, inner, 0);
         activate_back(f->activation, p.by_hidden, gated, raised, p.by_gated, p.by_hidden, p.hidden,
                       rows * inner);

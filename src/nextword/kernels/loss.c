@@ -23,7 +23,7 @@ static int64_t step_of(const Loss *l) { return in_lines(l->part) + 16; }
 
 static int64_t cut(const Loss *l, Parts *parts) /* returns how many floats it takes */
 {
-    int64_t rows = l->group, width = l->width, total = 0, times = l->int16 ? 1 : 0;
+    int64_t rows = l->group, width = l->width, total = 0, times = l->bits ? 1 : 0;
 #define TAKE(part, count) \
     (parts->part = l->scratch ? l->scratch + total : NULL, total += in_lines(count))
     TAKE(normed, rows * width);
@@ -38,7 +38,7 @@ static int64_t cut(const Loss *l, Parts *parts) /* returns how many floats it ta
     TAKE(by_logits, times * room_for(l->part, rows));
     TAKE(vectors, (l->of_weight.forward ? 0 : times) * room_for(l->part, width));
 #undef TAKE
-    if (!l->int16) parts->rows = parts->columns = parts->by_logits = parts->vectors = NULL;
+    if (!l->bits) parts->rows = parts->columns = parts->by_logits = parts->vectors = NULL;
     return total;
 }
 
@@ -63,14 +63,17 @@ static Piece piece_of(const Loss *l, const Parts *p, int64_t row, int64_t part)
     return piece;
 }
 
-/* The vectors of its words, as the right factor of either way. */
+/* The vectors of its words, as the right factor of either way; back of 16 bits at least, since the
+   gradients of many logits are small beside a few. */
 static Factor vectors_of(const Loss *l, const Parts *p, Piece piece, int way)
 {
     int64_t width = l->width, part = piece.word / l->part;
     Short is = l->of_weight;
     if (is.forward) is.forward += part * in_lines(short_room(l->part, width));
     if (is.back) is.back += part * in_lines(short_room(width, l->part));
-    return matrix(l->weight + piece.word * width, piece.words, width, is, p->vectors, way);
+    const float *first = l->weight + piece.word * width;
+    int64_t bits = way == BACK ? 16 : l->bits;
+    return matrix(first, piece.words, width, is, p->vectors, bits, way);
 }
 
 /* Bring what is known of each row up to date: its largest logit so far, the sum of
@@ -169,11 +172,14 @@ double loss(const Loss *l)
         int64_t rows = least(l->rows - row, l->group);
         const float *x = l->x + row * width;
         const float *n = normed(&l->norm, x, p.normed, p.inverse, rows, width);
-        Factor each = left(rows_of(n, width, rows, width), p.rows);
+        Factor each = rows_of(n, width, rows, width);
+        each.bytes = l->bits == 8;
+        each = left(each, p.rows);
         for (int64_t part = 0; part < n_parts(l); part++) {
             Piece piece = piece_of(l, &p, row, part);
             const float *bias = l->bias ? l->bias + piece.word : NULL;
-            linear(l->product, each, vectors_of(l, &p, piece, FORWARD), bias, piece.logits, step_of(l));
+            Factor vectors = vectors_of(l, &p, piece, FORWARD);
+            linear(l->product, each, vectors, bias, piece.logits, step_of(l));
             look_at(l, &p, piece);
         }
         total += losses(l, &p, row);

@@ -1,7 +1,8 @@
 """Norm, unembedding, softmax and cross-entropy through loss.c: one call, gradients included.
 
 The logits of many positions are never in memory at once, and none of it waits for Python. In
-float32, or in products of int16, on one thread. A gradient of the gradient is refused by torch.
+float32, products also of short factors, on one thread. A gradient of the gradient is refused by
+torch.
 """
 
 import ctypes
@@ -37,7 +38,7 @@ class LossStep(torch.autograd.Function):
         epsilon: float,
         smoothing: float,
         known: float,
-        int16: bool,
+        bits: int,
         kept: KeptBlocks | None,
         tied: bool,
     ) -> Tensor:
@@ -53,7 +54,8 @@ class LossStep(torch.autograd.Function):
             smoothing: the share of what is wanted that goes to all words alike; it changes the
                 gradient, and not the value.
             known: what the sum is divided by.
-            int16: whether products are of whole numbers of 16 bits; what the targets give is not.
+            bits: of the whole numbers that are multiplied, as in `BlockSizes`; the way back is of
+                16 also where those are 8, and what the targets give of floats.
             kept: what the residual was worked out with.
             tied: whether the matrix's gradient is left there on the way back, for `TiedEmbedding`,
                 and not returned.
@@ -71,7 +73,7 @@ class LossStep(torch.autograd.Function):
         make = torch.empty_like if rows else torch.zeros_like
         by_x, by_matrix = make(x), make(matrix)
         by_vectors = [None if vector is None else torch.zeros_like(vector) for vector in given]
-        call = LossStruct(product=product(), rows=rows, width=width, words=words, int16=int16)
+        call = LossStruct(product=product(), rows=rows, width=width, words=words, bits=bits)
         call.x, call.weight, call.bias = place(x), place(matrix), place(given[2])
         call.targets, call.by_x, call.by_weight = place(targets), place(by_x), place(by_matrix)
         call.by_bias, call.known, call.smoothing = place(by_vectors[2]), known, smoothing

@@ -45,8 +45,8 @@ BLOCKS: dict[str, list[Any]] = {  # of blocks.c: an array of structs for either 
     "drop_rows": [POINTER] * 2 + [WHOLE, REAL, WHOLE],
 }
 LOSS: dict[str, list[Any]] = {"loss_scratch": [POINTER], "loss": [POINTER]}  # of loss.c
-INT16: dict[str, list[Any]] = {  # of int16.c
-    "int16_is_fast": [],
+SHORT: dict[str, list[Any]] = {  # of shorten.c and multiply.c
+    "short_is_fast": [],
     "short_room": [WHOLE] * 2,
     "shorten_left": [POINTER] * 2,
     "shorten_right": [POINTER] * 2,
@@ -54,18 +54,26 @@ INT16: dict[str, list[Any]] = {  # of int16.c
     "multiply_short": [POINTER] * 3 + [WHOLE, ctypes.c_int],
 }
 RETURNED = {  # the others return nothing
-    **dict.fromkeys(("blocks_scratch", "loss_scratch", "int16_is_fast", "short_room"), WHOLE),
+    **dict.fromkeys(("blocks_scratch", "loss_scratch", "short_is_fast", "short_room"), WHOLE),
     "loss": ctypes.c_double,
 }
 SOURCES = {  # dtype → files, and what they are compiled with
     torch.float32: (
-        ("steps.c", "attention.c", "feed_forward.c", "blocks.c", "loss.c", "int16.c"),
+        (
+            "steps.c",
+            "attention.c",
+            "feed_forward.c",
+            "blocks.c",
+            "loss.c",
+            "shorten.c",
+            "multiply.c",
+        ),
         (),
     ),
     torch.bfloat16: (("steps.c",), ("-DBFLOAT16",)),
 }
 SIGNATURES: dict[torch.dtype, dict[str, list[Any]]] = {
-    torch.float32: STEPS | BLOCKS | LOSS | INT16,
+    torch.float32: STEPS | BLOCKS | LOSS | SHORT,
     torch.bfloat16: STEPS,
 }
 

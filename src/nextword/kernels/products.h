@@ -4,7 +4,7 @@
 #define PRODUCTS_H
 
 #include "blocks.h"
-#include "int16.h"
+#include "short.h"
 #include "steps.h"
 
 #include <math.h>
@@ -39,6 +39,13 @@ static inline Factor left(Factor factor, float *room)
     return factor;
 }
 
+/* The left factor that is to be multiplied with w, which is short already if it ever will be. */
+static inline Factor left_of(Factor w, Factor factor, float *room)
+{
+    factor.bytes = w.bytes;
+    return left(factor, room);
+}
+
 static inline Factor right(Factor factor, float *room)
 {
     if (room) shorten_right(&factor, room);
@@ -47,11 +54,13 @@ static inline Factor right(Factor factor, float *room)
 
 enum { FORWARD, BACK };
 
-/* A learned matrix [n, k], or null, as the right factor of either way: as it `is` short already for
-   all threads, or made short now where there is room. */
-static inline Factor matrix(const float *at, int64_t n, int64_t k, Short is, float *room, int way)
+/* A learned matrix [n, k], or null, as the right factor of either way, of so many `bits`: as it `is`
+   short already for all threads, or made short now where there is room. */
+static inline Factor matrix(const float *at, int64_t n, int64_t k, Short is, float *room,
+                            int64_t bits, int way)
 {
     Factor factor = way == BACK ? columns_of(at, k, n, k) : rows_of(at, k, n, k);
+    factor.bytes = bits == 8;
     float *there = way == BACK ? is.back : is.forward;
     if (there) find_right(&factor, there);
     return at && !there ? right(factor, room) : factor;
@@ -67,7 +76,7 @@ static inline int64_t room_for(int64_t rows, int64_t columns)
 /* out [a's count, b's count] = a · bᵀ, or added to it; rows of out lie `step` apart. */
 static inline void multiply(Product product, Factor a, Factor b, float *out, int64_t step, int add)
 {
-    if (a.pairs && b.pairs) {
+    if (a.packed && b.packed) {
         multiply_short(&a, &b, out, step, add);
         return;
     }
@@ -140,7 +149,7 @@ static inline void linear_back(Product product, const float *g, int64_t g_step, 
     Factor each = left(columns_of(g, g_step, rows, n), room);
     multiply(product, each, x, by_w, x.count, added & BY_MATRIX);
     add_rows(g, g_step, by_bias, rows, n);
-    each = left(rows_of(g, g_step, rows, n), room);
+    each = left_of(w, rows_of(g, g_step, rows, n), room);
     multiply(product, each, w, by_x, w.count, added & BY_ROWS);
 }
 

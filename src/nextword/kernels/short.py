@@ -1,4 +1,4 @@
-"""The matrices that are learned in short form (int16.c), made once for all threads.
+"""The matrices that are learned in short form (shorten.c), made once for all threads.
 
 Of a small model each thread makes them itself, one after the other in the same place: so they stay
 in its cache, which counts for more.
@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nextword.kernels.int16 import Factor
 from nextword.kernels.native import kernels
+from nextword.kernels.short_products import Factor
 from nextword.kernels.structs import ShortStruct
 
 WORDS = 512  # whose logits are worked with together: a part of the unembedding
@@ -27,6 +27,7 @@ class ShortForms:
     Args:
         weights: float32 and contiguous; matrices [n, k] are made short, vectors and None not.
         words: the unembedding, [V, M], in parts of `WORDS`; None: there is none.
+        bits: of a number, 16 or 8; of what goes back from the logits 16 always.
         pieces: on how many threads they are made.
 
     Attributes:
@@ -36,17 +37,26 @@ class ShortForms:
     """
 
     def __init__(
-        self, weights: Sequence[Tensor | None], words: Tensor | None = None, pieces: int = 1
+        self,
+        weights: Sequence[Tensor | None],
+        words: Tensor | None = None,
+        *,
+        bits: int = 16,
+        pieces: int = 1,
     ) -> None:
         self._library: Any = kernels(torch.float32)
         assert self._library is not None, "`exist` was asked first"
         self._memory: list[Tensor] = []
         self._jobs: list[Job] = []
         self.places = [
-            ShortStruct() if each is None or each.dim() == 1 else self._both_ways(each, len(each))
+            ShortStruct()
+            if each is None or each.dim() == 1
+            else self._both_ways(each, len(each), bits)
             for each in weights
         ]
-        self.words = ShortStruct() if words is None else self._both_ways(words, WORDS)
+        self.words = ShortStruct()
+        if words is not None:
+            self.words = self._both_ways(words, WORDS, bits, back=16)
         self._pieces = [
             ((Factor * len(jobs))(*(job[0] for job in jobs)), _pointers(job[1] for job in jobs))
             for jobs in _deal(self._jobs, pieces)
@@ -59,12 +69,15 @@ class ShortForms:
         factors, rooms = self._pieces[piece]
         self._library.shorten_all(factors, rooms, len(factors))
 
-    def _both_ways(self, matrix: Tensor, part: int) -> ShortStruct:
+    def _both_ways(
+        self, matrix: Tensor, part: int, bits: int, back: int | None = None
+    ) -> ShortStruct:
         assert matrix.is_contiguous()
         assert matrix.dtype == torch.float32
-        return ShortStruct(*(self._one_way(matrix, part, back=back) for back in (False, True)))
+        forward = self._one_way(matrix, part, bits, back=False)
+        return ShortStruct(forward, self._one_way(matrix, part, back or bits, back=True))
 
-    def _one_way(self, matrix: Tensor, part: int, *, back: bool) -> int:
+    def _one_way(self, matrix: Tensor, part: int, bits: int, *, back: bool) -> int:
         """Where the forms of each `part` of its rows will be, of the rows, or back of columns."""
         count, width = matrix.shape
         part = min(part, count)
@@ -76,7 +89,8 @@ class ShortForms:
         for number, first in enumerate(firsts):
             rows, at = min(part, count - first), matrix.data_ptr() + 4 * first * width
             sizes = (width, rows, 1) if back else (rows, width, 0)
-            self._jobs.append((Factor(at, width, *sizes), memory.data_ptr() + 4 * number * room))
+            factor = Factor(at, width, *sizes, 0, bits == 8)
+            self._jobs.append((factor, memory.data_ptr() + 4 * number * room))
         return memory.data_ptr()
 
 

@@ -51,7 +51,7 @@ class AttentionStruct(ctypes.Structure):
         *((f"by_{name}", POINTER) for name in ATTENTION),
         ("scratch", POINTER),
         *((name, WHOLE) for name in ("batch", "tokens", "places", "width", "heads", "shared")),
-        *((name, WHOLE) for name in ("head_width", "window", "group", "int16")),
+        *((name, WHOLE) for name in ("head_width", "window", "group", "bits")),
         *((name, REAL) for name in ("scale", "epsilon")),
         *((f"{name}_short", ShortStruct) for name in ATTENTION if name in MATRICES),
         *(("dropout", DropoutStruct), ("norm", NormStruct)),
@@ -67,7 +67,7 @@ class FeedForwardStruct(ctypes.Structure):
         *((name, POINTER) for name in ("gradient", "by_x")),
         *((f"by_{name}", POINTER) for name in FEED_FORWARD),
         ("scratch", POINTER),
-        *((name, WHOLE) for name in ("rows", "width", "inner", "group", "activation", "int16")),
+        *((name, WHOLE) for name in ("rows", "width", "inner", "group", "activation", "bits")),
         *((f"{name}_short", ShortStruct) for name in FEED_FORWARD if name in MATRICES),
         *(("dropout", DropoutStruct), ("norm", NormStruct)),
     ]
@@ -79,7 +79,7 @@ class LossStruct(ctypes.Structure):
     _fields_ = [
         *((name, POINTER) for name in ("product", "x", "weight", "bias", "targets")),
         *((name, POINTER) for name in ("by_x", "by_weight", "by_bias", "scratch")),
-        *((name, WHOLE) for name in ("rows", "width", "words", "part", "group", "int16")),
+        *((name, WHOLE) for name in ("rows", "width", "words", "part", "group", "bits")),
         *(("known", REAL), ("smoothing", REAL), ("of_weight", ShortStruct), ("norm", NormStruct)),
     ]
 

@@ -18,7 +18,7 @@ from nextword.errors import ConfigError
 from nextword.kernels.blocks import KeptBlocks
 from nextword.kernels.short import ShortForms
 from nextword.learn.compiling import loss_function
-from nextword.learn.precision import goes_at_once, takes_int16
+from nextword.learn.precision import SHORT, goes_at_once, short_bits
 from nextword.learn.workers import Workers
 from nextword.model import whole
 from nextword.model.decoder import Decoder
@@ -29,7 +29,7 @@ EVEN = 0.8  # of the threads' time at least is used; three rows on two threads w
 TOGETHER = 2**22  # weights from which on threads make their short forms together, each once
 LARGE = 2**16  # numbers of a gradient that all threads add up, each a part of it
 MOST_GRADIENTS = 2**25  # numbers of all shares, each of which has gradients of its own
-MOST_GRADIENTS_INT16 = 2**29  # the same where products are of int16, and so much faster that way
+MOST_GRADIENTS_SHORT = 2**29  # the same where products are of whole numbers, and so much faster
 
 Rows = tuple[Tensor, Tensor, Tensor | None]  # tokens, targets, documents; see `loss_of`
 
@@ -45,7 +45,7 @@ class Gradients:
     """Works out the gradients of a decoder's loss, on as many threads as pay.
 
     Args:
-        decoder: whose parameters they are of; is told whether its products are of int16.
+        decoder: whose parameters they are of; is told of what its products are.
         training: how it learns.
         rows, context: of one forward pass.
         teachers: whose probabilities are learned, and who are told how; none: those of the text.
@@ -78,23 +78,23 @@ class Gradients:
         )
         if training.dropout and not at_once and count > 1:  # torch would draw in several threads
             self.workers, count = Workers(), 1
-        decoder.int16 = takes_int16(decoder, training, decoder.device, at_once=at_once)
-        if training.precision == "int16" and not decoder.int16:
+        decoder.short_bits = short_bits(decoder, training, decoder.device, at_once=at_once)
+        if training.precision in SHORT and not decoder.short_bits:
             raise ConfigError(
-                "precision 'int16' is for training without compile, of an "
+                f"precision '{training.precision}' is for training without compile, of an "
                 "architecture that the C in kernels/ knows, in batches whose rows can be dealt "
                 "out evenly to all threads. Change that (--threads 1 helps with the last), or give "
-                "precision 'auto', which takes int16 where it can be had"
+                "precision 'auto', which takes the fastest that can be had"
             )
         for teacher in teachers:
             teacher.requires_grad_(False).train(at_once)  # and so goes the way of what learns
-            teacher.dropout, teacher.int16 = 0.0, decoder.int16
+            teacher.dropout, teacher.short_bits = 0.0, decoder.short_bits
         self._weights = weights = whole.weights_of(decoder.blocks) if at_once else []
         self._kept: list[KeptBlocks | None] = [None] * count
         self._short: ShortForms | None = None
-        if decoder.int16 and decoder.n_parameters >= TOGETHER:
+        if decoder.short_bits and decoder.n_parameters >= TOGETHER:
             words = decoder.unembedding.weight if whole.has_loss(decoder.config) else None
-            self._short = ShortForms(weights, words, count)
+            self._short = ShortForms(weights, words, bits=decoder.short_bits, pieces=count)
         if at_once:
             self._kept = [KeptBlocks(weights, self._short) for _ in range(count)]
         inside = {id(weight) for weight in weights}
@@ -214,9 +214,9 @@ def n_shares(
         known = count == threads and goes_at_once(decoder, training, device)
         if training.dropout and not known:
             return False
-        int16 = takes_int16(decoder, training, device, at_once=known)
+        bits = short_bits(decoder, training, device, at_once=known)
         least = LEAST_WORK_WHOLE if known else LEAST_WORK
-        most = MOST_GRADIENTS_INT16 if int16 else MOST_GRADIENTS
+        most = MOST_GRADIENTS_SHORT if bits else MOST_GRADIENTS
         even = rows / (count * math.ceil(rows / count)) >= EVEN
         fits = count * decoder.n_parameters <= most
         return even and fits and work >= count * least

@@ -21,7 +21,7 @@ from nextword.learn.passes import (
     unsure,
 )
 from nextword.learn.plan import RESERVE_SHARE, Plan
-from nextword.learn.precision import goes_at_once
+from nextword.learn.precision import SHORT, goes_at_once
 from nextword.learn.request import TrainRequest
 from nextword.learn.speed import speed_of
 from nextword.learn.turns import in_turn
@@ -65,7 +65,7 @@ def make_plan(request: TrainRequest, data: Prepared, *, started: float) -> Plan:
     often = seen_often(steps * batch * data.context / tokens_of_pass(data))
     training = _settings(request, data, batch, steps, often=often)
     model = model_at(request, data, depth_of(request))
-    seconds = _expected_seconds(model, data, training)
+    seconds = _expected_seconds(request, model, data, training)
     training, reasons = _settled(request, model, data, training, seconds=seconds)
     why = [f"{steps:,} steps"]
     if n_models(training) > 1:
@@ -125,7 +125,7 @@ def _settled(
     seconds: float,
 ) -> tuple[TrainingConfig, list[str]]:
     """The settings with `compile` decided, and what was decided without being asked for."""
-    fast = training.precision == "int16" or _is_fast(model, data, training)
+    fast = training.precision in SHORT or _is_fast(model, data, training)
     training, reason = settle(training, seconds=seconds, fast=fast)
     unasked = sorted(UNSURE.keys() - request.training.keys())
     chosen = [(name.replace("_", " "), getattr(training, name)) for name in unasked]
@@ -186,11 +186,14 @@ def _batch(request: TrainRequest, data: Prepared, tokens: int) -> int:
     return asked or -(-default_batch(data, tokens) // parts) * parts
 
 
-def _expected_seconds(model: ModelConfig, data: Prepared, training: TrainingConfig) -> float:
+def _expected_seconds(
+    request: TrainRequest, model: ModelConfig, data: Prepared, training: TrainingConfig
+) -> float:
     """About how long the steps will take; 0 for few of them, where measuring would not pay."""
     if training.steps < MEASURED_FROM or training.compile != "auto":
         return 0.0
-    speed = speed_of(model, data, training, seconds=0.0)
+    again = request.start is not None
+    speed = speed_of(model, data, training, seconds=0.0, learned_before=again)
     return training.steps * training.batch_size * data.context / speed
 
 
@@ -247,14 +250,15 @@ def _choose(
         def passes(speed: float) -> float:
             return min(speed * seconds / tokens_of_pass(data), MOST_PASSES)
 
+        again = request.start is not None
         once = _settings(request, data, batch, 1, often=False)
-        speed = speed_of(model, data, once, seconds=seconds)
+        speed = speed_of(model, data, once, seconds=seconds, learned_before=again)
         if not seen_often(passes(speed)):
             return _Way(speed, often=False, dropout=False)
         often = _settings(request, data, batch, 1, often=True)
         if often.dropout == once.dropout:
             return _Way(speed, often=True, dropout=True)
-        slower = speed_of(model, data, often, seconds=seconds)
+        slower = speed_of(model, data, often, seconds=seconds, learned_before=again)
         if seen_often(passes(slower)):
             return _Way(slower, often=True, dropout=True)
         return _Way(speed, often=True, dropout=False)

@@ -6,12 +6,16 @@ the matrix products of training alone (docs/precision.md).
 
 import torch
 
-from nextword.config import TrainingConfig
+from nextword.config import ModelConfig, TrainingConfig
 from nextword.errors import ConfigError
-from nextword.kernels import int16
+from nextword.kernels import short_products
+from nextword.kernels.short_products import LONGEST
 from nextword.machine import matrix_peak
 from nextword.model import whole
 from nextword.model.decoder import Decoder
+
+SHORT = {"int16": 16, "int8": 8}  # precision → bits of the whole numbers that are multiplied
+LARGE = 2**20  # weights of a model from which on 8 bits pay (docs/lab-log.md)
 
 
 def goes_at_once(decoder: Decoder, training: TrainingConfig, device: torch.device) -> bool:
@@ -23,13 +27,15 @@ def goes_at_once(decoder: Decoder, training: TrainingConfig, device: torch.devic
     )
 
 
-def takes_int16(
+def short_bits(
     decoder: Decoder, training: TrainingConfig, device: torch.device, *, at_once: bool
-) -> bool:
-    """Whether products are to be of whole numbers of 16 bits.
+) -> int:
+    """Of how many bits the whole numbers are to be that are multiplied: 16, 8, or 0 for floats.
 
-    They are where each thread goes through all blocks in one call, and where the processor
-    multiplies more of them at a time than floats; asked for, they are on any processor.
+    They are short where each thread goes through all blocks in one call, and where the processor
+    multiplies more of them at a time than floats; asked for, they are on any processor. Of 8 bits
+    they are in a model that is large enough for that to pay, and has not learned before: what it
+    has learned may need more (docs/precision.md).
 
     Args:
         decoder: the model, its dtype chosen.
@@ -38,19 +44,43 @@ def takes_int16(
         at_once: whether blocks are gone through in one call.
 
     Raises:
-        ConfigError: they are asked for where they cannot be: on a GPU, or without a C compiler.
+        ConfigError: they are asked for where they cannot be: on a GPU, without a C compiler, or of
+            8 bits in vectors that are too long.
     """
-    asked = training.precision == "int16"
+    asked = SHORT.get(training.precision, 0)
     if asked and not (device.type == "cpu" and whole.has_c(decoder.compute_dtype)):
         raise ConfigError(
-            "precision 'int16' needs a processor, not a GPU, a C compiler (cc, gcc or clang) and a "
-            f"torch with sgemm; the device is {device}. Give 'auto', 'float32' or 'bfloat16'."
+            f"precision '{training.precision}' needs a processor, not a GPU, a C compiler (cc, gcc "
+            f"or clang) and a torch with sgemm; the device is {device}. Give 'auto', 'float32' or "
+            "'bfloat16'."
         )
-    return at_once and (asked or (training.precision == "auto" and int16.is_fast()))
+    longest = _longest_vector(decoder.config)
+    if asked == 8 and longest > LONGEST:
+        raise ConfigError(
+            f"precision 'int8' is for vectors of up to {LONGEST:,} numbers; this model has some of "
+            f"{longest:,}. Give precision 'int16' or 'auto'."
+        )
+    if not at_once or (asked == 0 and not _picks_short(training)):
+        return 0
+    pays = decoder.n_parameters >= LARGE and not decoder.learned_before
+    return asked or (8 if pays and longest <= LONGEST else 16)
+
+
+def _picks_short(training: TrainingConfig) -> bool:
+    return training.precision == "auto" and short_products.is_fast()
+
+
+def _longest_vector(config: ModelConfig) -> int:
+    """How many numbers a matrix of the blocks multiplies at a time, or the unembedding, at most."""
+    return max(config.d_model, config.ff_width, config.n_heads * config.head_width)
 
 
 def peak_of(decoder: Decoder) -> float:
     """The fastest that large products run here in what it computes in, in operations/s."""
-    if decoder.int16:
-        return int16.peak(torch.get_num_threads())
+    if decoder.short_bits:
+        threads = torch.get_num_threads()
+        fine = short_products.peak(threads, 16)
+        if decoder.short_bits == 16:
+            return fine
+        return 3 / (2 / short_products.peak(threads, 8) + 1 / fine)  # of three products two are
     return matrix_peak(decoder.device, decoder.compute_dtype)

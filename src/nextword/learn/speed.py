@@ -21,6 +21,7 @@ def speed_of(
     *,
     seconds: float,
     n_teachers: int = 0,
+    learned_before: bool = False,
 ) -> float:
     """Tokens per second of whole training steps, the median over a small part of `seconds`.
 
@@ -30,13 +31,14 @@ def speed_of(
         training: how it learns; on how many sequences at a time.
         seconds: the time that there is for all; 0: three steps are measured.
         n_teachers: models of the same sizes whose probabilities it learns.
+        learned_before: as in `Decoder`.
     """
     device = pick_device(training.device)
     dtype = pick_precision(training.precision, device)
     # with other weights each: gradients towards one's own opinion are so small that they are slow
     decoder, *teachers = (Decoder(model, seed=n).to(device) for n in range(1 + n_teachers))
     for each in (decoder, *teachers):
-        each.compute_dtype = dtype
+        each.compute_dtype, each.learned_before = dtype, learned_before
     for teacher in teachers:
         teacher.eval()
     decoder.dropout = training.dropout

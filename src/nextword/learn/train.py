@@ -196,6 +196,7 @@ class _Training:
         decoder = Decoder(plan.model, seed=config.seed).to(device)
         if self.start is not None:
             decoder.load_state_dict(self.start.decoder.state_dict())
+            decoder.learned_before = True
         decoder.compute_dtype = pick_precision(config.precision, device)
         trainer = Trainer(
             decoder=decoder,

@@ -59,7 +59,9 @@ class Decoder(nn.Module):
 
     Attributes:
         compute_dtype: what the matrix products are computed in; the weights keep theirs.
-        int16: whether blocks and loss, in one call each, multiply whole numbers of 16 bits.
+        short_bits: of the whole numbers that blocks and loss, in one call each, multiply: 16 or 8;
+            0: floats.
+        learned_before: whether its weights come from an earlier training.
         dropout: share dropped while `training`; 0 by default.
     """
 
@@ -67,7 +69,8 @@ class Decoder(nn.Module):
         super().__init__()
         self.config = config
         self.compute_dtype = torch.float32
-        self.int16 = False
+        self.short_bits = 0
+        self.learned_before = False
         self.dropout = 0.0
         self.token_embedding = _embedding(config.vocab_size, config.d_model)
         self.token_shift: TokenShift | None = None
@@ -90,8 +93,9 @@ class Decoder(nn.Module):
 
     @property
     def precision(self) -> str:
-        """What it computes in while it learns: float32, bfloat16 or int16."""
-        return "int16" if self.int16 else str(self.compute_dtype).removeprefix("torch.")
+        """What it computes in while it learns: float32, bfloat16, int16 or int8."""
+        bits = self.short_bits
+        return f"int{bits}" if bits else str(self.compute_dtype).removeprefix("torch.")
 
     @property
     def device(self) -> torch.device:
@@ -244,7 +248,7 @@ class Decoder(nn.Module):
                 config=self.config,
                 turn=turn,
                 documents=documents,
-                int16=self.int16,
+                bits=self.short_bits,
                 kept=kept,
             )
         for block in self.blocks:

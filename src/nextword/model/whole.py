@@ -62,7 +62,7 @@ def through(
     config: ModelConfig,
     turn: Rotation | None,
     documents: Tensor | None,
-    int16: bool,
+    bits: int,
     kept: KeptBlocks | None,
 ) -> Tensor:
     """The residual [B, T, M] behind the last block; the rest as in `Decoder` and its forward."""
@@ -70,7 +70,7 @@ def through(
     if documents is not None:
         documents = documents.long().expand(residual.shape[:2])
     weights = [] if kept is not None else weights_of(stack)
-    sizes = _sizes(config, int16)
+    sizes = _sizes(config, bits)
     return BlocksStep.apply(sizes, kept, residual, cos, sin, documents, *weights)  # type: ignore[no-untyped-call,no-any-return]
 
 
@@ -110,13 +110,13 @@ def loss(
     config, matrix = decoder.config, decoder.unembedding
     norm = config.norm if config.final_norm else "none"
     weights = (*_of_norm(decoder.final_norm), matrix.weight, matrix.bias)
-    settings = norm, config.norm_epsilon, smoothing, known, decoder.int16
+    settings = norm, config.norm_epsilon, smoothing, known, decoder.short_bits
     tied = kept is not None and _is_tied(config)
     return LossStep.apply(residual, *weights, targets, *settings, kept, tied)  # type: ignore[no-untyped-call,no-any-return]
 
 
 @functools.lru_cache(maxsize=8)
-def _sizes(config: ModelConfig, int16: bool) -> BlockSizes:
+def _sizes(config: ModelConfig, bits: int) -> BlockSizes:
     feeds = config.feed_forward != "none"
     return BlockSizes(
         norm=config.norm,
@@ -129,7 +129,7 @@ def _sizes(config: ModelConfig, int16: bool) -> BlockSizes:
         activation=config.feed_forward if feeds else None,
         inner=config.ff_width if feeds else 0,
         gated=config.gated,
-        int16=int16,
+        bits=bits,
     )
 
 
