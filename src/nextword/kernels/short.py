@@ -51,17 +51,14 @@ class ShortForms:
         self.places = [
             ShortStruct()
             if each is None or each.dim() == 1
-            else self._both_ways(each, len(each), bits)
+            else self._both_ways(each, len(each), bits, bits)
             for each in weights
         ]
-        self.words = ShortStruct()
-        if words is not None:
-            self.words = self._both_ways(words, WORDS, bits, back=16)
+        self.words = ShortStruct() if words is None else self._both_ways(words, WORDS, bits, 16)
         self._pieces = [
             ((Factor * len(jobs))(*(job[0] for job in jobs)), _pointers(job[1] for job in jobs))
             for jobs in _deal(self._jobs, pieces)
         ]
-
         self.pieces = range(len(self._pieces))
 
     def renew(self, piece: int) -> None:
@@ -69,13 +66,11 @@ class ShortForms:
         factors, rooms = self._pieces[piece]
         self._library.shorten_all(factors, rooms, len(factors))
 
-    def _both_ways(
-        self, matrix: Tensor, part: int, bits: int, back: int | None = None
-    ) -> ShortStruct:
+    def _both_ways(self, matrix: Tensor, part: int, bits: int, bits_back: int) -> ShortStruct:
         assert matrix.is_contiguous()
         assert matrix.dtype == torch.float32
         forward = self._one_way(matrix, part, bits, back=False)
-        return ShortStruct(forward, self._one_way(matrix, part, back or bits, back=True))
+        return ShortStruct(forward, self._one_way(matrix, part, bits_back, back=True))
 
     def _one_way(self, matrix: Tensor, part: int, bits: int, *, back: bool) -> int:
         """Where the forms of each `part` of its rows will be, of the rows, or back of columns."""
