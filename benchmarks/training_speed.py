@@ -2,8 +2,8 @@
 
 The processes take turns, A B C A B C …, one block of steps at a time, so drift meets all alike.
 Ours trains as `nextword train --preset gpt2 --optimizer adamw` does, in the precision that it
-picks for this processor, once compiled, which is never in int16, and once not; the peer as a user
-of transformers would write it, in float32.
+picks for this processor, once compiled, which is never of whole numbers, and once not; the peer as
+a user of transformers would write it, in float32.
 
 Run: python benchmarks/training_speed.py [--rounds 7]
 """

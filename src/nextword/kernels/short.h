@@ -22,7 +22,7 @@ typedef struct {
 static inline int64_t least(int64_t one, int64_t other) { return one < other ? one : other; }
 
 int64_t short_is_fast(void);                       /* whether the processor has what it takes */
-int64_t short_room(int64_t count, int64_t length); /* floats that a factor's short form takes */
+int64_t short_room(int64_t count, int64_t length); /* floats enough for a factor's short form */
 void shorten_left(Factor *factor, float *room);    /* to be the left factor of products */
 void shorten_right(Factor *factor, float *room);   /* to be the right one */
 void shorten_all(Factor *factors, float **rooms, int64_t count); /* to be right ones */

@@ -56,6 +56,7 @@ def _multiplier(
     rooms: list[Tensor] = []
     for matrix, shorten in ((left, library.shorten_left), (right, library.shorten_right)):
         across = matrix.stride(1) != 1
+        assert bits == 16 or not (dithered or (across and not factors)), "not of bytes"
         step = matrix.stride(1) if across else matrix.stride(0)
         turns = dithered and not factors
         factor = Factor(matrix.data_ptr(), step, *matrix.shape, across, turns, bits == 8)

@@ -3,8 +3,8 @@
 
    Each vector is scaled by its largest number, which becomes LARGEST or LARGEST_BYTE, and rounded. Of
    16 bits a number is off by 1/5792 of its vector's largest at most, a dithered one by 1/2896; of 8
-   bits by 1/254. A vector whose largest is below 1e-35 becomes 0, and one with something in it that
-   is not finite gives what is not a number.
+   bits by 1/254. A vector whose largest is below 1e-35 (of bytes, 1e-36) becomes 0, and one with
+   something in it that is not finite gives what is not a number.
 
    Short numbers lie packed, two or four neighbours of one vector in 32 bits. Those of a factor
    either lie as vectors, one after the other, or in panels: the first 32 bits of PANEL vectors, then
@@ -96,7 +96,7 @@ static void left_bytes(const float *x, int64_t length, float share, int32_t *pac
 {
     uint8_t *bytes = (uint8_t *)(void *)packed;
 #pragma omp simd
-    for (int64_t i = 0; i < length; i++) bytes[i] = (uint8_t)(rounded(x[i] * share) + MORE);
+    for (int64_t i = 0; i < length; i++) bytes[i] = (uint8_t)((uint32_t)rounded(x[i] * share) + MORE);
     for (int64_t i = length; i % 4; i++) bytes[i] = 0;
 }
 

@@ -88,7 +88,8 @@ class Gradients:
             )
         for teacher in teachers:
             teacher.requires_grad_(False).train(at_once)  # and so goes the way of what learns
-            teacher.dropout, teacher.short_bits = 0.0, decoder.short_bits
+            teacher.dropout = 0.0
+            teacher.short_bits = 16 if decoder.short_bits else 0  # 8 are not for who has learned
         self._weights = weights = whole.weights_of(decoder.blocks) if at_once else []
         self._kept: list[KeptBlocks | None] = [None] * count
         self._short: ShortForms | None = None

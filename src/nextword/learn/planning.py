@@ -89,7 +89,8 @@ def _timed(
     plan = Plan(model, training, seconds, (), most)
     asked = {name: int(request.training[name]) for name in TURNS if name in request.training}
     if asked or (often and _learns_anew(request, data)):
-        plan = in_turn(plan, data, asked=asked, speed=speed, left=left)
+        again = request.start is not None
+        plan = in_turn(plan, data, asked=asked, speed=speed, left=left, learned_before=again)
     return dataclasses.replace(plan, why=(*_told(request, plan, data, speed=speed), *reasons))
 
 

@@ -78,9 +78,18 @@ def _longest_vector(config: ModelConfig) -> int:
 def peak_of(decoder: Decoder) -> float:
     """The fastest that large products run here in what it computes in, in operations/s."""
     if decoder.short_bits:
-        threads = torch.get_num_threads()
-        fine = short_products.peak(threads, 16)
-        if decoder.short_bits == 16:
-            return fine
-        return 3 / (2 / short_products.peak(threads, 8) + 1 / fine)  # of three products two are
+        threads, eight = torch.get_num_threads(), _share_of_8_bits(decoder)
+        seconds = (1 - eight) / short_products.peak(threads, 16)
+        if eight:
+            seconds += eight / short_products.peak(threads, 8)
+        return 1 / seconds  # of one operation
     return matrix_peak(decoder.device, decoder.compute_dtype)
+
+
+def _share_of_8_bits(decoder: Decoder) -> float:
+    """Of its operations: two of three with a matrix of a block, one with the unembedding."""
+    if decoder.short_bits != 8:
+        return 0.0
+    blocks = sum(each.numel() for each in decoder.blocks.parameters())
+    words = decoder.unembedding.weight.numel()
+    return (2 * blocks + words) / (3 * (blocks + words))

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 from nextword.learn.data import Prepared
@@ -30,7 +31,13 @@ class Costs(NamedTuple):
 
 
 def in_turn(
-    plan: Plan, data: Prepared, *, asked: Mapping[str, int], speed: float, left: float
+    plan: Plan,
+    data: Prepared,
+    *,
+    asked: Mapping[str, int],
+    speed: float,
+    left: float,
+    learned_before: bool = False,
 ) -> Plan:
     """The plan with as many models as were asked for, or as there is time for.
 
@@ -43,11 +50,12 @@ def in_turn(
         asked: the generations and the siblings that were asked for, as far as they were.
         speed: of a model that learns the text, in tokens per second.
         left: seconds for the steps of all.
+        learned_before: as in `Decoder`.
     """
     if asked.get("generations") == 1:
         return plan
     training = plan.training
-    costs = measure(plan, data, speed=speed)
+    costs = measure(plan, data, speed=speed, learned_before=learned_before)
     fits = left / training.steps  # seconds of a step of all models together
     generations, siblings = choose(costs, asked, fits=fits)
     if generations == 1:
@@ -87,13 +95,18 @@ def choose(costs: Costs, asked: Mapping[str, int], *, fits: float) -> tuple[int,
     return generations, asked.get("siblings", next(fitting, 1))
 
 
-def measure(plan: Plan, data: Prepared, *, speed: float) -> Costs:
+def measure(plan: Plan, data: Prepared, *, speed: float, learned_before: bool) -> Costs:
     """What a step costs on this machine."""
     training, seconds = plan.training, plan.deadline or 0.0
     tokens = training.batch_size * data.context
-    one, three = (
-        tokens / speed_of(plan.model, data, sure(training), seconds=seconds, n_teachers=number)
-        for number in (1, 3)
+    taught = partial(
+        speed_of,
+        plan.model,
+        data,
+        sure(training),
+        seconds=seconds,
+        learned_before=learned_before,
     )
+    one, three = (tokens / taught(n_teachers=number) for number in (1, 3))
     teacher = max(three - one, 0.0) / 2
     return Costs(tokens / speed, max(one - teacher, 0.0), teacher)

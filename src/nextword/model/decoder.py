@@ -61,7 +61,7 @@ class Decoder(nn.Module):
         compute_dtype: what the matrix products are computed in; the weights keep theirs.
         short_bits: of the whole numbers that blocks and loss, in one call each, multiply: 16 or 8;
             0: floats.
-        learned_before: whether its weights come from an earlier training.
+        learned_before: whether it goes on learning from the weights of an earlier training.
         dropout: share dropped while `training`; 0 by default.
     """
 

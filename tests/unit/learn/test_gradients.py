@@ -165,6 +165,15 @@ def test_the_work_of_a_token_is_six_per_weight_and_attention() -> None:
     assert flops_per_token(Decoder(config), 5) == 6 * weights + 12 * 2 * 5 * 6
 
 
+def test_of_8_bits_is_only_what_learns_and_not_its_teacher() -> None:
+    if not blocks.exist():
+        pytest.skip("no C compiler, or no product in torch")
+    made, teacher = decoder(), decoder()
+    asked = TrainingConfig(steps=1, precision="int8")
+    Gradients(made, asked, rows=ROWS, context=CONTEXT, teachers=[teacher])
+    assert (made.short_bits, teacher.short_bits) == (8, 16)
+
+
 def test_int16_that_cannot_be_had_is_told() -> None:
     asked = TrainingConfig(steps=1, precision="int16", dropout=0.1)
     if not blocks.exist():

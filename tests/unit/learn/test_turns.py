@@ -29,21 +29,41 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 
 @pytest.fixture(autouse=True)
-def known_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+def known_speed(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether what was measured is said to have learned before."""
+    went: list[bool] = []
+
     def speed(
-        _: ModelConfig, data: Prepared, training: TrainingConfig, *, n_teachers: int, **__: Any
+        _: ModelConfig,
+        data: Prepared,
+        training: TrainingConfig,
+        *,
+        n_teachers: int,
+        learned_before: bool,
+        **__: Any,
     ) -> float:
         assert training.dropout == 0
+        went.append(learned_before)
         return training.batch_size * data.context / (LATER + n_teachers * TEACHER)
 
     monkeypatch.setattr(turns, "speed_of", speed)
+    return went
 
 
-def planned(data: Prepared, left: float, **asked: int) -> Plan:
+def planned(data: Prepared, left: float, *, again: bool = False, **asked: int) -> Plan:
     training = TrainingConfig(steps=STEPS, batch_size=2, dropout=0.2)
     model = preset("qwen3", vocab_size=data.tokenizer.vocab_size, context_length=16, depth=1)
     plan = Plan(model, training, 1.1 * left, (), STEPS)
-    return in_turn(plan, data, asked=asked, speed=2 * data.context / FIRST, left=left)
+    speed = 2 * data.context / FIRST
+    return in_turn(plan, data, asked=asked, speed=speed, left=left, learned_before=again)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_goes_on_learning_is_measured_so(
+    data: Prepared, known_speed: list[bool], again: bool
+) -> None:
+    planned(data, 1000.0, again=again, generations=2)
+    assert known_speed == [again, again]
 
 
 def lasting(siblings: int, generations: int = GENERATIONS) -> list[float]:
