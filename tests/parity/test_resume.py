@@ -243,6 +243,22 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_leads_to_the_same(
     assert left_by(tmp_path / "damaged") == undisturbed
 
 
+def test_of_an_earlier_model_too_the_checkpoint_before_leads_to_the_same(tmp_path: Path) -> None:
+    asked, undisturbed = begin("rows, generations", tmp_path)
+    with pytest.raises(BrokenOffError):
+        train(asked("damaged"), reporter=breaking_at(STEPS + 6))  # the second is learning
+    earlier = tmp_path / "damaged" / "training" / "earlier" / "1"
+    weights = max(earlier.rglob("step-*/weights.safetensors"))
+    assert weights.parent.name == f"step-{STEPS:08}"
+    content = bytearray(weights.read_bytes())
+    content[-7] ^= 1
+    weights.write_bytes(content)
+    last = Notes()
+    train(asked("damaged"), reporter=last)
+    assert any(f"step-{STEPS:08} is damaged: weights.safetensors" in note for note in last.notes)
+    assert left_by(tmp_path / "damaged") == undisturbed
+
+
 def test_a_loss_that_is_not_finite_leaves_good_checkpoints(dialogues: Path, tmp_path: Path) -> None:
     asked = request(dialogues, tmp_path / "out", training={"muon_learning_rate": 1e38})
     with pytest.raises(LossError, match="--fresh and a lower --learning-rate"):

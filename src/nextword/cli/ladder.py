@@ -64,9 +64,9 @@ def ladder(
 
     Every rung of the ladder adds one thing to the one before: scaled scores, several heads, an
     output projection, several blocks, a feed-forward, norm, rotary position, query/key norm, a
-    gate, a falling learning rate, Muon, bfloat16. The folder gets a page that says what was not
-    nice, what mends it and what it did on your data (ladder.html, and ladder.md for a
-    repository), a picture (ladder.svg) and all numbers (ladder.json).
+    gate, a falling learning rate, Muon, bfloat16 or whole numbers. The folder gets a page that
+    says what was not nice, what mends it and what it did on your data (ladder.html, and
+    ladder.md for a repository), a picture (ladder.svg) and all numbers (ladder.json).
 
     Ctrl-C stops; the same command goes on with the rungs that are left.
     """

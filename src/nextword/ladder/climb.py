@@ -27,7 +27,7 @@ from nextword.learn.report import versions
 from nextword.learn.run import Run
 from nextword.learn.stop import stoppable
 from nextword.learn.threads import limited_threads
-from nextword.machine import cores, features, has_fast_bfloat16, processor_name
+from nextword.machine import cores, features, processor_name
 from nextword.text.corpus import Corpus, open_corpus
 from nextword.text.tokenizer import Tokenizer
 
@@ -119,11 +119,10 @@ class _Climber:
     def _possible(self) -> tuple[list[Rung], dict[str, str]]:
         """The rungs that this machine can climb, and why it cannot the others."""
         asked = choose(self.request.rungs)
-        slow = not has_fast_bfloat16(self.trials.device)
         left_out = {
-            rung.key: "products in bfloat16 are no faster than in float32 here"
+            rung.key: f"products in {rung.fast_in} are no faster here, or cannot be had"
             for rung in asked
-            if rung.fast_bfloat16 and slow
+            if rung.fast_in is not None and rung.fast_in != self.trials.fastest(rung)
         }
         rungs = [rung for rung in asked if rung.key not in left_out]
         if not rungs:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nextword.config import Precision
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rung:
@@ -19,7 +21,7 @@ class Rung:
         beside: what comes with it because it cannot be had without; empty: nothing.
         model, training: the settings that change, of ModelConfig and TrainingConfig.
         sizes: settings of ModelConfig that from here on have the ladder's size, and were 1.
-        fast_bfloat16: only where the processor multiplies in bfloat16.
+        fast_in: only where products are faster in this precision, bfloat16 or int16; None: always.
     """
 
     key: str
@@ -32,7 +34,7 @@ class Rung:
     model: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     sizes: tuple[str, ...] = ()
-    fast_bfloat16: bool = False
+    fast_in: Precision | None = None
 
     @property
     def settings(self) -> tuple[str, ...]:

@@ -16,6 +16,11 @@ from nextword.presets import SEED
 
 RATES = {"adamw": 3e-3, "muon": 2e-2}  # the same for every rung; Muon leaves the rest to AdamW
 
+SEVEN_DIGITS = (
+    "it is not nice to work out every product to seven digits, when the gradient of a small batch "
+    "is hardly right in its second. The processor works on digits that nobody needs."
+)
+
 RUNGS = (
     Rung(
         key="article",
@@ -244,11 +249,7 @@ RUNGS = (
     Rung(
         key="bfloat16",
         name="bfloat16",
-        not_nice=(
-            "it is not nice to work out every product to seven digits, when the gradient of a "
-            "small batch is hardly right in its second. The processor works on digits that "
-            "nobody needs."
-        ),
+        not_nice=SEVEN_DIGITS,
         mend=(
             "we work out matrix products in bfloat16, which has two to three digits and the "
             "range of float32. The weights themselves stay in float32, so that small steps are "
@@ -257,7 +258,21 @@ RUNGS = (
         was=("y = M × x,  all in float32",),
         now=("y = bfloat16(M) × bfloat16(x),  M kept in float32",),
         training={"precision": "bfloat16"},
-        fast_bfloat16=True,
+        fast_in="bfloat16",
+    ),
+    Rung(
+        key="int16",
+        name="whole numbers",
+        not_nice=SEVEN_DIGITS,
+        mend=(
+            "we divide each vector by a scale, so that its largest number becomes 2,896, and round "
+            "all of it to whole numbers, of which this processor multiplies and adds twice as many "
+            "at a time. The weights themselves stay in float32, so that small steps are not lost."
+        ),
+        was=("y = M × x,  all in float32",),
+        now=("y = scale × (whole(M / scale of M) × whole(x / scale of x)),  M kept in float32",),
+        training={"precision": "int16"},
+        fast_in="int16",
     ),
 )
 

@@ -21,6 +21,7 @@ from nextword.ladder.rungs import settings_at
 from nextword.learn.checkpoint import plain
 from nextword.learn.data import Prepared
 from nextword.learn.evaluate import prompts_and_replies, score
+from nextword.learn.gradients import picked_bits
 from nextword.learn.pace import Pace
 from nextword.learn.progress import Quiet, Reporter
 from nextword.learn.run import Run
@@ -99,6 +100,18 @@ class Trials:
         how = {"steps": 1, "batch_size": self.batch, "seed": seed, "device": self.request.device}
         how |= {"checkpoint_every": NEVER}  # but for the last step, and Ctrl-C
         return config_from(ModelConfig, model | sizes), config_from(TrainingConfig, training | how)
+
+    def fastest(self, rung: Rung) -> str:
+        """In what this machine multiplies fastest; any whole numbers count as int16."""
+        model, training = self.settings(rung, seed=0)
+        training = dataclasses.replace(training, precision="auto")
+        with torch.device("meta"):
+            decoder = Decoder(model)
+        decoder.compute_dtype = pick_precision("auto", self.device)
+        sizes = {"rows": self.batch, "context": self.data.context}
+        if picked_bits(decoder, training, device=self.device, **sizes):
+            return "int16"
+        return decoder.precision
 
     def climb(self, rung: Rung, seed: int) -> Climb:
         """Train a rung for its time, and judge it.

@@ -226,6 +226,22 @@ def n_shares(
     return max(filter(pays, counts), default=1)
 
 
+def picked_bits(
+    decoder: Decoder,
+    training: TrainingConfig,
+    *,
+    rows: int,
+    context: int,
+    device: torch.device | None = None,
+) -> int:
+    """Of how many bits the whole numbers will be that are multiplied; the rest as in `n_shares`."""
+    device = device or decoder.device
+    count = n_shares(decoder, training, rows=rows, context=context, device=device)
+    alone = torch.get_num_threads() == count
+    at_once = alone and goes_at_once(decoder, training, device)
+    return short_bits(decoder, training, device, at_once=at_once)
+
+
 def flops_per_token(decoder: Decoder, context_length: int) -> float:
     """Multiplications and additions of training on one token (arXiv 2204.02311, appendix B).
 

@@ -24,7 +24,7 @@ from nextword.learn.plan import RESERVE_SHARE, Plan
 from nextword.learn.precision import SHORT, goes_at_once
 from nextword.learn.request import TrainRequest
 from nextword.learn.speed import speed_of
-from nextword.learn.turns import in_turn
+from nextword.learn.turns import GENERATIONS, in_turn
 from nextword.machine import pick_device, pick_precision
 from nextword.model.decoder import Decoder
 from nextword.presets import DEFAULT_DEPTH, PRESETS, preset
@@ -34,6 +34,7 @@ LEAST_BATCH_TOKENS, MOST_BATCH_TOKENS = 1024, 32768  # of a batch, where time is
 USUAL_TOKENS, USUAL_BATCH_TOKENS = 3e6, 2048  # of a run, and of its batch
 BATCHES_PER_EPOCH = 8  # small data is not taken in larger bites than this
 TOKENS_PER_WEIGHT = 2.0  # of the blocks; a larger model would not see enough in the time
+LITTLE_DEPTH = 3  # that data pays for which is seen often (docs/lab-log.md)
 TURNS = ("generations", "siblings")
 DEPTHS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 MEASURED_FROM = 300  # steps; a few are taken to see how long that many would last
@@ -241,8 +242,9 @@ def _choose(
 
     The largest depth at which every weight of the blocks still gets TOKENS_PER_WEIGHT tokens to
     learn from; of small data, which is gone through MOST_PASSES times, the largest that does so in
-    the time, up to the default depth: a larger one was no better. Measured on this machine from the
-    smallest depth up. A depth that was asked for is only measured.
+    the time, and a second generation as well, up to LITTLE_DEPTH: a larger one was no better, and
+    leaves time for fewer siblings. Measured on this machine from the smallest depth up. A depth
+    that was asked for is only measured.
     """
 
     def measured(model: ModelConfig) -> _Way:
@@ -264,6 +266,8 @@ def _choose(
             return _Way(slower, often=True, dropout=True)
         return _Way(speed, often=True, dropout=False)
 
+    unasked = GENERATIONS if _learns_anew(request, data) else 1
+    generations = int(request.training.get("generations", unasked))
     worth = MOST_PASSES * tokens_of_pass(data)
     sized = {"d_model", "n_layers"} & request.model.keys()
     if request.depth is not None or sized or data.model is not None:
@@ -273,10 +277,12 @@ def _choose(
     for depth in DEPTHS:
         model = model_at(request, data, depth)
         way = measured(model)
-        enough = TOKENS_PER_WEIGHT * block_weights(model)
-        if depth <= DEFAULT_DEPTH:
-            enough = min(enough, worth)
-        if best is not None and way.speed * seconds < enough:
+        tokens, enough = way.speed * seconds, TOKENS_PER_WEIGHT * block_weights(model)
+        if depth <= LITTLE_DEPTH:
+            enough = min(enough, generations * worth)
+        elif worth < enough:
+            break
+        if best is not None and tokens < enough:
             break
         best = model, way
     assert best is not None

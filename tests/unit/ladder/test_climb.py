@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from tests.small_runs import quick, write_dialogues, write_text
 
+from nextword import machine
 from nextword.config import config_from
 from nextword.errors import ConfigError, DataError, LossError, RunChangedError, StoppedError
-from nextword.ladder import climb as climbing
+from nextword.kernels import blocks, short_products
+from nextword.ladder import trial
 from nextword.ladder.climb import climb
 from nextword.ladder.request import LadderRequest
 from nextword.ladder.result import Climb
@@ -28,7 +30,8 @@ SMALL: dict[str, Any] = {
 class Seen:
     """Remembers what it is told; may send a signal, or break off, at a certain moment."""
 
-    def __init__(self, *, dies_at: int = 0, stops_at: int = 0) -> None:
+    def __init__(self, *, of: int = 4, dies_at: int = 0, stops_at: int = 0) -> None:
+        self._of = of
         self.begun: list[tuple[str, int]] = []
         self.again: list[bool] = []
         self.first_steps: list[int] = []
@@ -42,7 +45,7 @@ class Seen:
         if number == self._dies_at:
             raise KeyboardInterrupt
         self.begun.append((rung.key, seed))
-        assert of == 4
+        assert of == self._of
 
     def update(self, update: Update) -> None:
         if len(self.first_steps) < len(self.begun):
@@ -170,16 +173,45 @@ def test_a_rung_that_breaks_off_is_a_result(
     assert all(made.broke and "no weight was changed" in made.broke for made in ladder.climbs)
 
 
-def test_without_fast_bfloat16_its_rung_is_left_out(
+SHORT = ("bfloat16", "int16")  # rungs that are for machines which are faster in these
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("fastest", ["float32", *SHORT])
+def test_a_rung_whose_precision_is_not_the_fastest_is_left_out(
+    fastest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial.Trials, "fastest", lambda *_: fastest)
+    if fastest == "int16" and not blocks.exist():
+        pytest.skip("no C compiler, or no product in torch")
+    request = asked(tmp_path, rungs=("article", "muon", *SHORT))
+    ladder = climb(request, watcher=Seen(of=4 if fastest == "float32" else 6))
+    assert list(ladder.left_out) == [name for name in SHORT if name != fastest]
+    assert {made.rung for made in ladder.climbs} == {"article", "muon", *SHORT} - {*ladder.left_out}
+    if fastest == "float32":
+        with pytest.raises(ConfigError, match="no rung is left"):
+            climb(asked(tmp_path, rungs=("bfloat16",)), watcher=Seen())
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_what_is_fastest_is_what_training_would_pick(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(climbing, "has_fast_bfloat16", lambda device: False)
-    request = asked(tmp_path, rungs=("article", "muon", "bfloat16"))
-    ladder = climb(request, watcher=Seen())
-    assert list(ladder.left_out) == ["bfloat16"]
-    assert {made.rung for made in ladder.climbs} == {"article", "muon"}
-    with pytest.raises(ConfigError, match="no rung is left"):
-        climb(asked(tmp_path, rungs=("bfloat16",)), watcher=Seen())
+    if not blocks.exist():
+        pytest.skip("no C compiler, or no product in torch")
+    seen: list[str] = []
+
+    def noting(trials: trial.Trials, rung: Rung) -> str:
+        seen.append(fastest(trials, rung))
+        return "float32"
+
+    fastest = trial.Trials.fastest
+    monkeypatch.setattr(trial.Trials, "fastest", noting)
+    monkeypatch.setattr(machine, "has_fast_bfloat16", lambda _: False)
+    for fast in (False, True):
+        monkeypatch.setattr(short_products, "is_fast", lambda fast=fast: fast)
+        climb(asked(tmp_path, rungs=("article", "int16")), watcher=Seen(of=2), fresh=True)
+    assert seen == ["float32", "int16"]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from nextword.learn.passes import GENTLE, MOST_PASSES, OFTEN, tokens_of_pass
 from nextword.learn.plan import MARGIN_SECONDS, Plan
 from nextword.learn.planning import (
     BATCH_TOKENS,
+    LITTLE_DEPTH,
     TOKENS_PER_WEIGHT,
     batch_tokens_for,
     block_weights,
@@ -26,8 +27,9 @@ from nextword.learn.planning import (
 )
 from nextword.learn.request import TrainRequest
 from nextword.learn.speed import speed_of
+from nextword.learn.turns import GENERATIONS, MOST_SIBLINGS
 from nextword.model.decoder import Decoder
-from nextword.presets import DEFAULT_DEPTH, preset
+from nextword.presets import preset
 from nextword.text.corpus import open_corpus
 
 
@@ -123,6 +125,25 @@ def test_time_that_is_gone_is_not_planned_with(
     assert MARGIN_SECONDS > 0
 
 
+def test_small_data_gets_a_depth_at_which_two_generations_have_time(
+    data: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    speeds: dict[int, float] = {}
+
+    def speed(model: ModelConfig, *_: object, **__: object) -> float:
+        return speeds.setdefault(model.n_layers, 8e7 / Decoder(model, seed=0).n_parameters)
+
+    for room in (planning, turns):
+        monkeypatch.setattr(room, "speed_of", speed)
+    planned(data, tmp_path, minutes=1.0, depth=LITTLE_DEPTH)
+    once = MOST_PASSES * tokens_of_pass(data) / speeds[LITTLE_DEPTH] / 60
+    for minutes, depth in ((1.5 * once, LITTLE_DEPTH - 1), (2.5 * once, LITTLE_DEPTH)):
+        plan = planned(data, tmp_path, minutes=minutes)
+        assert (plan.model.n_layers, plan.training.generations) == (depth, 2)
+    alone = planned(data, tmp_path, minutes=1.5 * once, training={"generations": 1})
+    assert alone.model.n_layers == LITTLE_DEPTH
+
+
 def test_small_data_is_gone_through_so_often_and_no_more(
     data: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,18 +154,20 @@ def test_small_data_is_gone_through_so_often_and_no_more(
         plan = planned(data, tmp_path, minutes=minutes, training={"generations": 1})
         batch = plan.training.batch_size * 32
         assert plan.training.steps == plan.most_steps == -(-MOST_PASSES * a_pass // batch)
-        assert plan.model.n_layers == DEFAULT_DEPTH  # the largest that small data pays for
+        assert plan.model.n_layers == LITTLE_DEPTH  # the largest that small data pays for
         assert plan.training.muon_learning_rate == GENTLE["muon_learning_rate"]
         assert plan.why[1].startswith(f"no more than {MOST_PASSES} passes over {a_pass:,} tokens")
-    assert max(widths) == 384  # tried, and found too large
+    assert max(widths) == 256  # tried, and found too large
     several = planned(data, tmp_path, minutes=50.0)
     assert several.most_steps == plan.most_steps
-    assert (several.training.generations, several.training.siblings) == (2, 8)
+    siblings = several.training.siblings
+    assert (several.training.generations, siblings) == (GENERATIONS, MOST_SIBLINGS)
     assert several.why[0].endswith(
-        f"9 models, {plan.most_steps:,} steps each, the last {4 * plan.training.steps:,} steps "
-        f"of {batch:,} tokens, depth 4, width 256"
+        f"{siblings + 1} models, {plan.most_steps:,} steps each, "
+        f"the last {4 * plan.training.steps:,} steps of {batch:,} tokens, depth 3, width 192"
     )
-    assert several.why[1].startswith("8 learn the text, the next one what these say: the data")
+    told = f"{siblings} learn the text, the next one what these say: the data"
+    assert several.why[1].startswith(told)
 
 
 def test_data_seen_once_is_learned_from_at_full_rates(data: Prepared, tmp_path: Path) -> None:
