@@ -150,7 +150,7 @@ def _check_machine(report: Report) -> None:
     if short_products.is_fast():
         for bits in (16, 8):
             peak = short_products.peak(torch.get_num_threads(), bits)
-            told = f"{peak / 1e9:.3g} GOP/s, measured matrix peak, in training"
+            told = f"{peak / 1e9:,.0f} GOP/s, measured matrix peak, in training"
             report.add("Devices", f"cpu int{bits}", peak, told)
     report.advice += [*_processor_advice(), *_core_advice(), *_device_advice()]
 

@@ -100,10 +100,13 @@ class Step:
 
     @property
     def bringing(self) -> tuple[Rung, ...]:
-        """The rungs between the one before and this one, which were not climbed by themselves."""
-        if self.before is None:
-            return RUNGS[: RUNGS.index(self.rung)]
-        return RUNGS[RUNGS.index(self.before.rung) + 1 : RUNGS.index(self.rung)]
+        """The rungs between the one before and this one, which were not climbed by themselves.
+
+        Not those in whose place this one comes: it changes all that they would have changed.
+        """
+        first = 0 if self.before is None else RUNGS.index(self.before.rung) + 1
+        between = RUNGS[first : RUNGS.index(self.rung)]
+        return tuple(rung for rung in between if not {*rung.settings} <= {*self.rung.settings})
 
     def changed(self) -> dict[str, tuple[Any, Any]]:
         """Every setting that is not as on the rung before: its value there, and here."""

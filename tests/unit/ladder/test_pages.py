@@ -98,6 +98,13 @@ def test_what_broke_off_is_said(made: Made) -> None:
     assert ET.fromstring(ladder_page(ladder).partition("\n")[2]) is not None
 
 
+def test_what_a_rung_is_in_place_of_does_not_come_with_it(made: Made) -> None:
+    told = telling.rungs(made({"muon": [2.0], "int16": [1.9]}))[1]
+    assert not any("bfloat16" in part for part in told.story)
+    told = telling.rungs(made({"decay": [2.0], "int16": [1.9]}))[1]
+    assert told.story[0].endswith("was not climbed by itself: Muon.)")
+
+
 def test_one_seed_claims_nothing(made: Made) -> None:
     ladder = made({"article": [2.0], "scaled": [1.0]})
     assert telling.lead(ladder)[1].endswith("Left open by one seed: scaled scores.")
