@@ -2,8 +2,9 @@
 
 What a model sees for the twentieth time it learns by heart more than it learns from. So where time
 is the budget, small data is not gone through more than MOST_PASSES times: time that is left goes to
-a larger model. And data seen often is learned at gentler rates, with dropout and smoothed labels,
-so that the model does not become too sure of what it knows by heart. Measured: docs/lab-log.md.
+more models (turns.py). And data seen often is learned at gentler rates, with dropout and smoothed
+labels, so that the model does not become too sure of what it knows by heart. Measured:
+docs/lab-log.md.
 """
 
 from collections.abc import Mapping
