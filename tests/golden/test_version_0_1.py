@@ -1,0 +1,90 @@
+"""Folders written by version 0.1 open, resume and undo exactly as they did then."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from safetensors.torch import load_file
+from tests.small_runs import quick
+
+from nextword.cli.main import main
+from nextword.files import sha256_file
+from nextword.language_model import LanguageModel
+
+FIXTURES = Path(__file__).with_name("version_0_1")
+COMMON = (
+    "--tokenizer words --width 16 --layers 2 --heads 2 --context 64 --batch 8 --threads 1 "
+    "--no-tensorboard --quiet --precision float32"
+)
+RUNS = {  # folder: (data, the options that the run was started with)
+    "interrupted": ("talks.jsonl", "--steps 40 --dropout 0.1"),
+    "text": ("text.txt", "--preset gpt2 --steps 40 --learn everything"),
+    "ensemble": (
+        "talks.jsonl",
+        "--steps 30 --set training.generations=2 --set training.siblings=2",
+    ),
+}
+ROUNDING = 1e-3  # what another processor's rounding may do to a weight in some twenty steps
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the fixtures, as the current directory."""
+    quick(monkeypatch)
+    shutil.copytree(FIXTURES, tmp_path / "fixtures")
+    monkeypatch.chdir(tmp_path / "fixtures")
+    return tmp_path / "fixtures"
+
+
+def run(*arguments: str) -> Result:
+    result = CliRunner().invoke(main, [*arguments])
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def test_a_model_with_lessons_opens_and_replies_as_it_did(folder: Path) -> None:
+    model = LanguageModel.load(folder / "model")
+    replies = {
+        "what is a transformer?": "A transformer is a word.",
+        "what is a token?": "I read the key.",
+        "what is a query?": "The query is what a token is looking for.",
+    }
+    assert {prompt: model.reply(prompt).text for prompt in replies} == replies
+    first = model.verdicts(["what is a token?", "I read the key."])[0]
+    assert first.actual is not None
+    assert first.actual.probability == pytest.approx(0.5923131, abs=1e-5)
+
+
+def test_undoing_both_lessons_restores_the_very_bytes(folder: Path) -> None:
+    listed = run("lessons", "model")
+    assert "A transformer is a word." in listed.output and "I read the key." in listed.output
+    run("lessons", "model", "--undo", "2")
+    taught_one = LanguageModel.load(folder / "model")
+    assert taught_one.reply("what is a transformer?").text == "A transformer is a word."
+    run("lessons", "model", "--undo", "1")
+    before = sha256_file(folder / "expected" / "before.safetensors")
+    assert sha256_file(folder / "model" / "model.safetensors") == before
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_an_interrupted_run_goes_on_to_the_same_weights(name: str, folder: Path) -> None:
+    data, options = RUNS[name]
+    run("train", data, "--out", name, *COMMON.split(), *options.split())
+    made = load_file(folder / name / "model.safetensors")
+    expected = load_file(folder / "expected" / f"{name}.safetensors")
+    torch.testing.assert_close(made, expected, rtol=0, atol=ROUNDING)
+
+
+@pytest.mark.parametrize(
+    ("name", "embedding"),
+    [("interrupted", "model.embed_tokens.weight"), ("text", "transformer.wte.weight")],
+)
+def test_the_tolerance_is_small_beside_what_the_last_steps_change(
+    name: str, embedding: str
+) -> None:
+    checkpoint = max((FIXTURES / name / "training" / "checkpoints").glob("step-*"))
+    before = load_file(checkpoint / "weights.safetensors")["token_embedding.weight"]
+    after = load_file(FIXTURES / "expected" / f"{name}.safetensors")[embedding]
+    assert (after - before).abs().max().item() > 10 * ROUNDING
