@@ -237,12 +237,16 @@ def request(folder: Path, name: str, out: Path) -> TrainRequest:
 
 
 def write_data(folder: Path) -> None:
-    """A few small dialogues and a small text."""
+    """A few small dialogues and a small text.
+
+    Three prompts have the same reply, so some are held out as other phrasings, and a run has two
+    rounds.
+    """
     draw = random.Random(1)
     words = ["the", "a", "cat", "dog", "sees", "hears", "small", "old", "river", "near", "who"]
     lines = [" ".join(draw.choices(words, k=draw.randint(2, 9))) for _ in range(120)]
     (folder / "text.txt").write_text("\n".join(lines))
-    pairs = zip(lines[::2], lines[1::2], strict=True)
+    pairs = ((prompt, lines[2 * (n // 3) + 1]) for n, prompt in enumerate(lines[::2]))
     (folder / "dialogues.jsonl").write_text(
         "".join(json.dumps({"prompt": prompt, "reply": reply}) + "\n" for prompt, reply in pairs)
     )

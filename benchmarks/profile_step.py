@@ -125,7 +125,7 @@ def measure(size: str, name: str, mode: str, *, seconds: float) -> dict[str, Any
     inductor.cpp.enable_kernel_profile = True  # gives compiled kernels a name in the profile
     inductor.cpp.descriptive_names = "original_aten"
     compiled = mode == "compiled"
-    step = Step(model(size, name), batch=SIZES[size], compiled=compiled, shared=False)
+    step = Step(model(size, name), batch=SIZES[size], compiled=compiled, shards=1)
     wall = step.seconds(at_least=seconds) * 1e3
     spent = profiled(step)
     slowed = sum(spent.values())

@@ -21,7 +21,8 @@ COMMANDS = {
     "shakespeare": "train {data}/tinyshakespeare.txt --tokenizer characters --preset gpt2 "
     "--layers 4 --heads 4 --width 128 --context 64 --batch 12 --steps 2000",
     "wikitext": "train {data}/wikitext2-valid.txt --held-out {data}/wikitext2-test.txt --minutes 5",
-    "gsm8k": "train {data}/gsm8k-train.jsonl --held-out {data}/gsm8k-test.jsonl --minutes 8",
+    "gsm8k": "train {data}/gsm8k-train.jsonl --held-out {data}/gsm8k-test.jsonl --minutes 8 "
+    "--aim generalize",
 }
 
 

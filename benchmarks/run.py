@@ -15,6 +15,8 @@ PROGRAMS = {  # name → what is run; about two and a half hours in all on two c
     "training_speed": "training_speed.py",
     "profile_step": "profile_step.py",
     "growth": "growth.py",
+    "busy": "busy.py",
+    "exact_replies": "exact_replies.py",  # over an hour; goes on where it was interrupted
     "time_to_quality": "time_to_quality.py",
     "kills": "kills.py",
     "corrections": "corrections.py",

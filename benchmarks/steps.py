@@ -2,17 +2,20 @@
 
 import statistics
 import time
+from contextlib import suppress
 from dataclasses import replace
 
 import torch
 from torch.profiler import record_function
 
-from nextword.config import ModelConfig, TrainingConfig
+from nextword.config import ModelConfig, Precision, TrainingConfig
+from nextword.errors import NextwordError
 from nextword.learn.gradients import Gradients
 from nextword.learn.optimizer import Optimizer
 from nextword.machine import pick_device, pick_precision
 from nextword.model import Decoder
 from nextword.presets import preset
+from nextword.training.backends.choose import SECONDS_EACH, candidates
 
 WARM_UP = 2  # steps before any that is measured
 LEAST_STEPS = 3
@@ -24,10 +27,11 @@ class Step:
     Args:
         config: the model; a sequence is its whole context.
         batch: sequences per step.
-        training: how it learns; None: the defaults.
+        training: how it learns; None: the defaults. Precision "auto" is the fastest one, measured
+            as `nextword train` does.
         device: as for `nextword train`.
         compiled: whether forward and backward go through torch.compile.
-        shared: whether the batch may be dealt out to threads.
+        shards: into how many parts a batch is split; None: as many as suit this machine.
     """
 
     def __init__(
@@ -38,18 +42,23 @@ class Step:
         training: TrainingConfig | None = None,
         device: str = "cpu",
         compiled: bool = False,
-        shared: bool = True,
+        shards: int | None = None,
     ) -> None:
         training = training or TrainingConfig(steps=1)
+        if training.precision == "auto" and not compiled:
+            asked = replace(training, device=device)
+            name = fastest_precision(config, batch=batch, training=asked, shards=shards)
+            training = replace(training, precision=name)
         self.device = pick_device(device)
         self.tokens = batch * config.context_length
         self.decoder = Decoder(config).to(self.device).train()
         self.decoder.compute_dtype = pick_precision(training.precision, self.device)
         training = replace(training, compile="yes" if compiled else "no")
         self._gradients = Gradients(
-            self.decoder, training, rows=batch, context=config.context_length, shared=shared
+            self.decoder, training, rows=batch, context=config.context_length, shards=shards
         )
-        self._optimizer = Optimizer(self.decoder, training, self._gradients.workers)
+        pool, shards = self._gradients.pool, self._gradients.shards
+        self._optimizer = Optimizer(self.decoder, training, pool, shards=shards)
         self._clip = training.gradient_clip
         self._shape = (batch, config.context_length + 1)
 
@@ -78,6 +87,19 @@ class Step:
                 torch.cuda.synchronize(self.device)
             times.append(time.perf_counter() - start)
         return statistics.median(times)
+
+
+def fastest_precision(
+    config: ModelConfig, *, batch: int, training: TrainingConfig, shards: int | None
+) -> Precision:
+    """Return the precision in which a step takes the least time, of those worth measuring."""
+    seconds: dict[Precision, float] = {}
+    for name in candidates(config, training):
+        given = replace(training, precision=name)
+        with suppress(NextwordError):  # such as int8 where a batch cannot be split evenly
+            step = Step(config, batch=batch, training=given, device=training.device, shards=shards)
+            seconds[name] = step.seconds(at_least=SECONDS_EACH)
+    return min(seconds, key=lambda name: seconds[name])
 
 
 def gpt2_124m(name: str = "gpt2", *, context: int) -> ModelConfig:

@@ -195,6 +195,7 @@ class ModelConfig:
 
 Precision = Literal["auto", "float32", "bfloat16", "int16", "int8"]
 Learn = Literal["everything", "replies"]
+Aim = Literal["answers", "generalize"]
 Optimizer = Literal["muon", "adamw"]
 Compile = Literal["auto", "yes", "no"]
 
@@ -220,8 +221,6 @@ class TrainingConfig:
     gradient_clip: float = 1.0  # largest norm of the whole gradient; 0: no clipping
     dropout: float = 0.0  # share of activations and attention weights; data seen often: 0.2
     label_smoothing: float = 0.0  # share of what is wanted for all words; data seen often: 0.1
-    generations: int = 1  # later: what the one before says, without dropout; data seen often: 2
-    siblings: int = 1  # models of the first generation; data seen often: as time allows
     learn: Learn = "everything"  # every next word, or those of replies only
     talks: float = 0.5  # of the rows of dialogues in which later ones see earlier ones, as in chat
     precision: Precision = "auto"  # of matrix products; weights stay float32 (docs/precision.md)
@@ -235,18 +234,13 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
-        for name in ("steps", "batch_size", "accumulate", "generations", "siblings"):
+        for name in ("steps", "batch_size", "accumulate"):
             at_least(self, name, 1)
         for name in ("threads", "evaluate_every", "checkpoint_every", "sample_every"):
             at_least(self, name, 0)
         if self.batch_size % self.accumulate:
             raise ConfigError(
                 f"batch_size {self.batch_size} is not a multiple of accumulate {self.accumulate}"
-            )
-        if self.siblings > 1 and self.generations == 1:
-            raise ConfigError(
-                f"siblings is {self.siblings} and generations is 1; siblings teach a second "
-                "generation, so set generations to 2 or more"
             )
         for name in ("warmup_share", "decay_share", "talks"):
             within(self, name, 0, 1)
@@ -300,6 +294,7 @@ class ReplyConfig:
 
 __all__ = [
     "GATED",
+    "Aim",
     "Compile",
     "FeedForward",
     "Learn",

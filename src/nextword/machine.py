@@ -85,7 +85,7 @@ def has_fast_bfloat16(device: torch.device, *, root: Path = ROOT) -> bool:
         return torch.cuda.get_device_capability(device) >= (8, 0)  # Ampere and later
     if device.type == "mps":
         chip = re.match(r"Apple M(\d+)", _sysctl("machdep.cpu.brand_string"))
-        return chip is not None and int(chip[1]) >= 3 and _has_bfloat16(device)
+        return chip is not None and int(chip[1]) >= 3 and has_bfloat16(device)
     # torch reaches the processor's bfloat16 units through oneDNN, which macOS builds lack.
     reached = bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]
     units = {"amx"} if _cpu_info(root).get("vendor_id") == "GenuineIntel" else {"amx", "bf16"}
@@ -104,7 +104,7 @@ def pick_precision(name: Precision, device: torch.device) -> torch.dtype:
         return torch.float32
     if name not in ("auto", "bfloat16"):
         raise ConfigError(unknown("precision", name, get_args(Precision)))
-    if not _has_bfloat16(device):
+    if not has_bfloat16(device):
         raise ConfigError(
             "precision 'bfloat16' on device 'mps' needs macOS 14 or later; "
             f"this is macOS {platform.mac_ver()[0]}. Give precision 'float32' or 'auto'."
@@ -233,7 +233,7 @@ def _device_facts() -> Iterator[Fact]:
         text = {"cpu": "the processor", "mps": "Apple GPU"}.get(device.type, "")
         text = text or torch.cuda.get_device_name(device)
         yield Fact("Devices", str(device), text, text)
-        for dtype in (torch.float32, torch.bfloat16)[: 1 + _has_bfloat16(device)]:
+        for dtype in (torch.float32, torch.bfloat16)[: 1 + has_bfloat16(device)]:
             precision, peak = str(dtype).removeprefix("torch."), matrix_peak(device, dtype)
             unit, size = ("TFLOP/s", 1e12) if peak >= 1e12 else ("GFLOP/s", 1e9)
             text = f"{peak / size:.3g} {unit}, measured matrix peak"
@@ -307,6 +307,6 @@ def _sysctl(key: str) -> str:
     return ""
 
 
-def _has_bfloat16(device: torch.device) -> bool:
+def has_bfloat16(device: torch.device) -> bool:
     """Whether the device computes in bfloat16 at all; Apple's do from macOS 14 on."""
     return device.type != "mps" or int(platform.mac_ver()[0].split(".")[0] or 0) >= 14

@@ -8,6 +8,7 @@ docs/lab-log.md.
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.small_runs import quick, request, write_dialogues
@@ -28,9 +29,8 @@ def test_the_first_losses_are_what_they_were(
     data = write_dialogues(tmp_path / "dialogues.jsonl")
     model = {"d_model": 16} if preset == "seed" else {"d_model": 16, "n_layers": 2, "n_heads": 2}
     training = {"evaluate_every": STEPS, "checkpoint_every": STEPS}
-    train(
-        request(data, tmp_path / "out", preset=preset, model=model, steps=STEPS, training=training)
-    )
+    settings: dict[str, Any] = {"preset": preset, "model": model, "steps": STEPS}
+    train(request(data, tmp_path / "out", training=training, aim="generalize", **settings))
     lines = (tmp_path / "out" / "training" / "metrics.jsonl").read_text().splitlines()
     losses = [line["loss"] for line in map(json.loads, lines) if "loss" in line]
     assert len(losses) == STEPS

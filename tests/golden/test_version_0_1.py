@@ -1,4 +1,4 @@
-"""Folders written by version 0.1 open, resume and undo exactly as they did then."""
+"""Folders written by version 0.1 open, resume and undo exactly as they did, but for ensembles."""
 
 import shutil
 from pathlib import Path
@@ -21,11 +21,8 @@ COMMON = (
 RUNS = {  # folder: (data, the options that the run was started with)
     "interrupted": ("talks.jsonl", "--steps 40 --dropout 0.1"),
     "text": ("text.txt", "--preset gpt2 --steps 40 --learn everything"),
-    "ensemble": (
-        "talks.jsonl",
-        "--steps 30 --set training.generations=2 --set training.siblings=2",
-    ),
 }
+ENSEMBLE = "--set training.generations=2 --set training.siblings=2"  # settings of version 0.1
 ROUNDING = 1e-3  # what another processor's rounding may do to a weight in some twenty steps
 
 
@@ -38,9 +35,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "fixtures"
 
 
-def run(*arguments: str) -> Result:
+def run(*arguments: str, exit_code: int = 0) -> Result:
     result = CliRunner().invoke(main, [*arguments])
-    assert result.exit_code == 0, result.output
+    assert result.exit_code == exit_code, result.output
     return result
 
 
@@ -75,6 +72,25 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(name: str, folder: Path)
     made = load_file(folder / name / "model.safetensors")
     expected = load_file(folder / "expected" / f"{name}.safetensors")
     torch.testing.assert_close(made, expected, rtol=0, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("options", [ENSEMBLE, ""], ids=["same command", "without its settings"])
+def test_an_interrupted_ensemble_is_refused_and_kept(options: str, folder: Path) -> None:
+    checkpoints = {
+        path: path.read_bytes() for path in (folder / "ensemble").rglob("checkpoints/*/*")
+    }
+    assert len(checkpoints) == 16
+    asked = ["train", "talks.jsonl", "--out", "ensemble", *COMMON.split(), "--steps", "30"]
+    result = run(*asked, *options.split(), exit_code=1)
+    assert "training.generations" in result.output and "--fresh" in result.output
+    assert {path: path.read_bytes() for path in checkpoints} == checkpoints
+
+
+def test_fresh_starts_over_in_the_folder_of_an_ensemble(folder: Path) -> None:
+    asked = ["train", "talks.jsonl", "--out", "ensemble", *COMMON.split(), "--steps", "5"]
+    run(*asked, "--fresh")
+    assert (folder / "ensemble" / "model.safetensors").exists()
+    assert not (folder / "ensemble" / "training" / "earlier").exists()
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,7 @@ def learned(folder: Path) -> Path:
         model={"d_model": 16},
         context=32,
         held_out=0.2,
+        aim="generalize",
         steps=300,
         training={"evaluate_every": 0, "checkpoint_every": 0},
     )

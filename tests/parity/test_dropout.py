@@ -134,7 +134,7 @@ def test_a_share_is_dropped_and_the_sum_stays() -> None:
         assert beside == pytest.approx(share**2, abs=0.005)
 
 
-def test_dealt_out_it_is_the_same_every_time_and_another_each_step(
+def test_in_shards_it_is_the_same_every_time_and_another_each_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(learning, "LEAST_WORK_WHOLE", 1.0)
@@ -144,7 +144,7 @@ def test_dealt_out_it_is_the_same_every_time_and_another_each_step(
         decoder = made("qwen3")
         training = TrainingConfig(steps=1, dropout=SHARE)
         work = Gradients(decoder, training, rows=BATCH, context=TOKENS)
-        assert work.workers.count == 3
+        assert work.shards == 3
         torch.manual_seed(seed)
         work.add(rows(), known=20)
         return [torch.as_tensor(each.grad).clone() for each in decoder.parameters()]

@@ -28,6 +28,9 @@ from nextword.learn.trainer import Trainer
 from nextword.teach.keeping import keep
 from nextword.teach.records import Records
 from nextword.teach.undo import undo
+from nextword.training.backends.backend import Backend
+from nextword.training.backends.choose import choose_backend
+from nextword.training.plan import planner
 
 
 @pytest.fixture(autouse=True)
@@ -70,13 +73,20 @@ def test_it_begins_with_the_model_s_weights(
     fit = Trainer.fit
 
     def noting(trainer: Trainer) -> None:
-        assert trainer.decoder.learned_before
         begun.append({n: w.detach().clone() for n, w in trainer.decoder.named_parameters()})
         fit(trainer)
 
+    pretrained: list[bool] = []
+
+    def choose(*given: Any, **more: Any) -> Backend:
+        pretrained.append(more["pretrained"])
+        return choose_backend(*given, **more)
+
     monkeypatch.setattr(Trainer, "fit", noting)
+    monkeypatch.setattr(planner, "choose_backend", choose)
     trained = train(further(data, first, tmp_path / "next"))
     assert trained.steps == 9
+    assert pretrained == [True]  # so 8 bits are not among the candidates
     old, new = load_model(first), load_model(tmp_path / "next")
     weights = dict(old.decoder.named_parameters())
     assert all(torch.equal(weight, begun[0][name]) for name, weight in weights.items())

@@ -1,5 +1,6 @@
 """The steps in C have the values and gradients of torch's operations, in both precisions."""
 
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -106,6 +107,39 @@ def angles(places: str) -> tuple[Tensor | None, Tensor | None]:
 def test_swiglu(dtype: torch.dtype) -> None:
     inputs = [drawn(3, 5, 37, dtype=dtype), drawn(3, 5, 37, seed=1, dtype=dtype)]
     same(swiglu, lambda gate, up: F.silu(gate) * up, inputs)
+
+
+@pytest.mark.parametrize("step", [lambda x: swiglu(x, torch.ones_like(x)), gelu])
+def test_a_gradient_that_is_laid_out_anew_lives_as_long_as_it_is_read(
+    step: Callable[[Tensor], Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C gets addresses alone, which keep no tensor alive."""
+    x = drawn(3, 7)
+    made = step(x)
+    freed = []
+    was = Tensor.contiguous
+
+    def watched(tensor: Tensor, *given: Any, **named: Any) -> Tensor:
+        laid_out = was(tensor, *given, **named)
+        if tensor.stride() == (0, 0):
+            weakref.finalize(laid_out, lambda: freed.append("before" if not called else "after"))
+        return laid_out
+
+    called: list[bool] = []
+    library = fused._library(x)
+
+    class Watching:
+        def __getattr__(self, name: str) -> Any:
+            def call(*given: Any) -> None:
+                called.append(True)
+                getattr(library, name)(*given)
+
+            return call
+
+    monkeypatch.setattr(Tensor, "contiguous", watched)
+    monkeypatch.setattr(fused, "_library", lambda _: Watching())
+    torch.autograd.grad(made.sum(), x)
+    assert freed == ["after"]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

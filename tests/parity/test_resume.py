@@ -23,6 +23,7 @@ from tests.small_runs import (
     write_text,
 )
 
+from nextword.config import Aim
 from nextword.errors import (
     ConfigError,
     DataError,
@@ -42,7 +43,6 @@ from nextword.text.tokenizer import Tokenizer
 ROOT = Path(__file__).resolve().parents[2]
 KINDS: dict[str, dict[str, Any]] = {
     "rows, muon, dropout, accumulate": {"training": {"dropout": 0.2, "accumulate": 2}},
-    "rows, generations": {"training": {"dropout": 0.2, "generations": 2, "siblings": 2}},
     "rows, replies, adamw": {"training": {"learn": "replies", "optimizer": "adamw"}},
     "windows, muon, dropout": {"preset": "llama", "training": {"dropout": 0.2}},
     "windows, adamw, accumulate": {
@@ -52,7 +52,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-UNEVEN = {"generations": 2, "precision": "int16", "threads": 2, "batch_size": 3}  # 3 rows on 2
+UNEVEN = {"precision": "int16", "threads": 2, "batch_size": 3}  # 3 rows on 2 threads
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,7 @@ def begin(kind: str, tmp_path: Path) -> tuple[Callable[[str], TrainRequest], tup
     data = write_dialogues(path) if kind.startswith("rows") else write_text(path)
 
     def asked(name: str) -> TrainRequest:
-        return request(data, tmp_path / name, **KINDS[kind])
+        return request(data, tmp_path / name, aim="generalize", **KINDS[kind])
 
     train(asked("undisturbed"))
     return asked, left_by(tmp_path / "undisturbed")
@@ -97,7 +97,7 @@ def test_runs_killed_while_preparing_training_and_finishing_end_the_same() -> No
     assert found["preparing"] == "1" and found["finishing"] == "1"
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "rows, generations"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_run_broken_twice_leaves_what_an_undisturbed_one_leaves(
     kind: str, tmp_path: Path
 ) -> None:
@@ -109,41 +109,6 @@ def test_a_run_broken_twice_leaves_what_an_undisturbed_one_leaves(
     train(asked("broken"), reporter=last)
     assert last.steps == [9, 10, 11, 12]
     assert left_by(tmp_path / "broken") == undisturbed
-
-
-def test_a_run_broken_in_every_generation_leaves_what_an_undisturbed_one_leaves(
-    tmp_path: Path,
-) -> None:
-    kind = "rows, generations"
-    asked, undisturbed = begin(kind, tmp_path)
-    for step in (2, 11, STEPS + 1, 2 * STEPS, 2 * STEPS + 6):
-        with pytest.raises(BrokenOffError):
-            train(asked("broken"), reporter=breaking_at(step))
-    ask = Notes(lambda done: signal.raise_signal(signal.SIGINT) if done == 35 else None)
-    with pytest.raises(StoppedError, match=f"step 11 of {STEPS}"):
-        train(asked("broken"), reporter=ask)
-    last = Notes()
-    train(asked("broken"), reporter=last)
-    assert last.steps == [3 * STEPS]
-    assert left_by(tmp_path / "broken") == undisturbed
-    assert not (tmp_path / "broken" / "training" / "earlier").exists()
-    one = request(tmp_path / "data.jsonl", tmp_path / "one", training={"dropout": 0.2})
-    train(one)
-    assert left_by(tmp_path / "one") != undisturbed
-
-
-def test_who_stops_an_earlier_generation_is_told_where_to_go_on(
-    dialogues: Path, tmp_path: Path
-) -> None:
-    asked = request(dialogues, tmp_path / "out", **KINDS["rows, generations"])
-    ask = Notes(lambda done: signal.raise_signal(signal.SIGINT) if done == STEPS + 5 else None)
-    with pytest.raises(StoppedError, match=r"step 5 of model 2; .* in .*out\. The"):
-        train(asked, reporter=ask)
-    again = Notes()
-    train(asked, reporter=again, fresh=True)
-    assert again.steps == list(range(1, 3 * STEPS + 1))
-    assert again.notes[0].startswith("model 1 has learned: held-out loss ")
-    assert again.notes[-1] == "model 3 of 3 learns what is said by the 2 before it"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -243,22 +208,6 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_leads_to_the_same(
     assert left_by(tmp_path / "damaged") == undisturbed
 
 
-def test_of_an_earlier_model_too_the_checkpoint_before_leads_to_the_same(tmp_path: Path) -> None:
-    asked, undisturbed = begin("rows, generations", tmp_path)
-    with pytest.raises(BrokenOffError):
-        train(asked("damaged"), reporter=breaking_at(STEPS + 6))  # the second is learning
-    earlier = tmp_path / "damaged" / "training" / "earlier" / "1"
-    weights = max(earlier.rglob("step-*/weights.safetensors"))
-    assert weights.parent.name == f"step-{STEPS:08}"
-    content = bytearray(weights.read_bytes())
-    content[-7] ^= 1
-    weights.write_bytes(content)
-    last = Notes()
-    train(asked("damaged"), reporter=last)
-    assert any(f"step-{STEPS:08} is damaged: weights.safetensors" in note for note in last.notes)
-    assert left_by(tmp_path / "damaged") == undisturbed
-
-
 def test_a_loss_that_is_not_finite_leaves_good_checkpoints(dialogues: Path, tmp_path: Path) -> None:
     asked = request(dialogues, tmp_path / "out", training={"muon_learning_rate": 1e38})
     with pytest.raises(LossError, match="--fresh and a lower --learning-rate"):
@@ -346,24 +295,17 @@ def test_a_command_that_cannot_begin_does_not_bind_the_one_that_mends_it(
     assert train(request(data, tmp_path / "out", steps=2)).steps == 2
 
 
-@pytest.mark.parametrize("generations", [1, 2])
+@pytest.mark.parametrize(("aim", "rounds"), [("generalize", 1), ("answers", 2)])
 def test_the_time_of_earlier_sittings_counts(
-    generations: int, dialogues: Path, tmp_path: Path
+    aim: Aim, rounds: int, dialogues: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    asked = request(
-        dialogues,
-        out,
-        steps=None,
-        minutes=0.1,
-        depth=1,
-        training={"evaluate_every": 0, "generations": generations},
-    )
+    timed: dict[str, Any] = {"steps": None, "minutes": 0.1, "depth": 1, "aim": aim}
+    asked = request(dialogues, out, training={"evaluate_every": 0}, **timed)
     ask = Notes(lambda step: signal.raise_signal(signal.SIGINT) if step == 3 else None)
     with pytest.raises(StoppedError):
         train(asked, reporter=ask)
-    place = out / "training" if generations == 1 else out / "training/earlier/1/training"
-    state = place / "checkpoints" / "step-00000003" / "state.json"
+    state = out / "training" / "checkpoints" / "step-00000003" / "state.json"
     values = json.loads(state.read_text())
     assert 0 < values["pace"]["used"] < 6
     values["pace"]["used"] = 6.0  # as if it had been long
@@ -372,7 +314,7 @@ def test_the_time_of_earlier_sittings_counts(
     made = json.loads(manifest.read_text())
     made["files"]["state.json"] = {"size": state.stat().st_size, "sha256": sha256_file(state)}
     manifest.write_text(json.dumps(made))
-    assert train(asked).steps <= 5  # nothing is left but to finish
+    assert train(asked).steps <= 3 + 2 * rounds  # nothing is left but to finish
 
 
 def test_the_folder_is_free_after_every_end(dialogues: Path, tmp_path: Path) -> None:

@@ -109,11 +109,6 @@ REFUSED: list[tuple[type, dict[str, Any], str]] = [
         {"batch_size": 10, "accumulate": 3},
         "batch_size 10 is not a multiple of accumulate 3",
     ),
-    (
-        TrainingConfig,
-        {"siblings": 2},
-        "siblings is 2 and generations is 1; siblings teach a second generation",
-    ),
     (TrainingConfig, {"dropout": 1.0}, "dropout is 1.0; it must be at least 0 and below 1"),
     (TrainingConfig, {"warmup_share": -0.1}, "warmup_share is -0.1; it must be at least 0 and"),
     (

@@ -9,7 +9,7 @@ import click
 
 from nextword.cli.common import command, console, plain
 from nextword.files import write_json, write_whole
-from nextword.learn.readable import duration, progress, visible
+from nextword.learn.readable import progress, time_left, visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -141,7 +141,7 @@ class _Watcher:
     def update(self, update: "Update") -> None:
         """A step of it is done."""
         part = update.step / update.steps
-        words = f"{self._label} · loss {update.loss:.3f} · {duration(update.seconds_left)} left"
+        words = f"{self._label} · loss {update.loss:.3f} · {time_left(update.seconds_left)}"
         self._show(words, self._number - 1 + part, self._of)
 
     def done(self, climb: "Climb", *, again: bool) -> None:

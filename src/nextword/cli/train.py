@@ -66,6 +66,12 @@ class Count(click.ParamType[int]):
 @click.option("--steps", type=Count(), help="Budget: optimizer steps.")
 @click.option("--tokens", type=Count(), help="Budget: tokens to learn from; 500k, 1.5M.")
 @click.option("--minutes", type=float, help="Budget: time; picks depth and steps. Default: 5.")
+@click.option(
+    "--aim",
+    metavar="AIM",
+    help="answers: learn every reply given (default for dialogues). generalize: the lowest "
+    "held-out loss (default for text).",
+)
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="A TOML file.")
 @click.option("--tokenizer", metavar="KIND|FOLDER", help="bpe (default), words, characters.")
 @click.option("--vocab-size", type=Count(), help="Tokens of a tokenizer to be learned.")

@@ -39,11 +39,14 @@ class CardFacts:
         tokenizer: kind of tokenizer: words, characters, bpe.
         sources: one line for each source that it learned from.
         learned: "replies" where the prompts carried no loss, else "everything".
-        models: which models learned in turn, where it is the last of several.
         seconds: of training.
         loss, training_loss: held-out, and measured in the same way on what it learned from.
         top1, top5, exact_replies, stop_rate: shares, 0 to 1.
         copied, usually_copied: shares of its outputs, and of real text, in the training text.
+        n_given, n_given_exact, given_ended: the replies that it was given to learn, how many it
+            gives word for word, and the share of them that end by themselves.
+        n_phrasings, n_phrasings_right: other phrasings of prompts, and how many are answered right.
+        held_out_until: the step after which the held-out part was measured and then learned.
         n_held_out_tokens, n_asked, n_outputs: what the results rest on.
         advice: what would make it better, and on what grounds.
         has_curves: whether `training/curves.svg` is there.
@@ -59,7 +62,6 @@ class CardFacts:
     n_documents: int | None = None
     n_tokens: int | None = None
     learned: str | None = None
-    models: str | None = None
     steps: int | None = None
     tokens_per_step: int | None = None
     optimizer: str | None = None
@@ -76,6 +78,12 @@ class CardFacts:
     stop_rate: float | None = None
     copied: float | None = None
     usually_copied: float | None = None
+    n_given: int | None = None
+    n_given_exact: int | None = None
+    given_ended: float | None = None
+    n_phrasings: int | None = None
+    n_phrasings_right: int | None = None
+    held_out_until: int | None = None
     n_held_out_tokens: int | None = None
     n_asked: int | None = None
     n_outputs: int | None = None
@@ -175,8 +183,7 @@ def _learned_from(facts: CardFacts) -> list[str]:
 def _how(facts: CardFacts) -> list[str]:
     rows = table(
         (
-            ("models in turn", text_or_none(facts.models)),
-            ("steps" if facts.models is None else "steps of the last", count(facts.steps)),
+            ("steps", count(facts.steps)),
             ("tokens per step", count(facts.tokens_per_step)),
             ("optimizer", text_or_none(facts.optimizer)),
             ("precision", text_or_none(facts.precision)),
@@ -192,6 +199,9 @@ def _how(facts: CardFacts) -> list[str]:
 def _results(facts: CardFacts) -> list[str]:
     rows = table(
         (
+            ("replies as given", _of(facts.n_given_exact, facts.n_given)),
+            ("of these prompts, replies that end by themselves", percent(facts.given_ended)),
+            ("other phrasings answered right", _of(facts.n_phrasings_right, facts.n_phrasings)),
             ("held-out loss, nats per token", number(facts.loss)),
             ("training loss, measured in the same way", number(facts.training_loss)),
             ("perplexity", number(facts.perplexity)),
@@ -205,8 +215,11 @@ def _results(facts: CardFacts) -> list[str]:
         ),
         heads=("measure", "value"),
     )
+    unlearned = "held-out tokens that it never learned from"
+    if facts.held_out_until is not None:
+        unlearned = f"held-out tokens, before they were learned after step {facts.held_out_until}"
     bases = (
-        (facts.n_held_out_tokens, "held-out tokens that it never learned from"),
+        (facts.n_held_out_tokens, unlearned),
         (facts.n_asked, "prompts"),
         (facts.n_outputs, "outputs of 20 tokens, or shorter replies"),
     )
@@ -214,6 +227,10 @@ def _results(facts: CardFacts) -> list[str]:
     note = ["", f"Measured on {enumerated(told)}."] if told else []
     advice = ["", f"Advice: {escape(facts.advice)}."] if facts.advice is not None else []
     return [*rows, *note, *advice] if rows else []
+
+
+def _of(part: int | None, everything: int | None) -> str | None:
+    return None if part is None or everything is None else f"{part:,} of {everything:,}"
 
 
 def _use(facts: CardFacts) -> list[str]:
@@ -269,9 +286,9 @@ def _limits(facts: CardFacts) -> list[str]:
         f"- It looks back on at most {window} tokens; what came before has no effect.",
         "- Nobody has checked it for safety; keep a person between it and any decision.",
     ]
-    if facts.loss is None:
+    if facts.loss is None and facts.n_phrasings is None:
         lines.append("- It was not measured on held-out text, so how well it generalises is open.")
-    if facts.kind == "dialogue" and facts.stop_rate is None:
+    if facts.kind == "dialogue" and facts.stop_rate is None and facts.given_ended is None:
         lines.append("- How often its replies end by themselves was not measured.")
     if facts.tokenizer in ("words", "characters"):
         lines.append(f"- It knows only the {facts.tokenizer} of its vocabulary.")

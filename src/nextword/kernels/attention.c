@@ -22,6 +22,21 @@ static int64_t first_seen(const Head *head, int64_t query)
     return head->window && query >= head->window ? query - head->window + 1 : 0;
 }
 
+/* The first key that any of `count` queries from `query` on may look at. Documents lie side by side
+   in a row, so most keys before a query belong to others, and their products need not be taken. */
+static int64_t first_key(const Head *head, int64_t query, int64_t count)
+{
+    int64_t first = first_seen(head, query);
+    if (!head->documents) return first;
+    int64_t least = head->documents[query], most = least;
+    for (int64_t q = query + 1; q < query + count; q++) {
+        least = head->documents[q] < least ? head->documents[q] : least;
+        most = head->documents[q] > most ? head->documents[q] : most;
+    }
+    while (head->documents[first] < least || head->documents[first] > most) first++;
+    return first;
+}
+
 /* query·key · scale of `count` queries from `query` on, with keys from `from` on; minus infinity
    where a query may not look. Each row has query + count - from columns. */
 static void score(const Head *head, int64_t query, int64_t count, int64_t from, float *scores)
@@ -32,6 +47,7 @@ static void score(const Head *head, int64_t query, int64_t count, int64_t from, 
     multiply(head->product, asked, with, scores, keys, 0);
     for (int64_t q = query; q < query + count; q++, scores += keys) {
         int64_t first = first_seen(head, q) - from, last = q - from;
+        first = first < 0 ? 0 : first;
         const int64_t *of = head->documents ? head->documents + from : NULL;
         for (int64_t j = 0; j < first; j++) scores[j] = -INFINITY;
 #pragma omp simd
@@ -59,7 +75,7 @@ static void attend(const Head *head, float *context, int64_t step, float *log_su
 {
     for (int64_t query = 0; query < head->tokens; query += QUERIES) {
         int64_t count = head->tokens - query < QUERIES ? head->tokens - query : QUERIES;
-        int64_t from = first_seen(head, query), keys = query + count - from;
+        int64_t from = first_key(head, query, count), keys = query + count - from;
         score(head, query, count, from, scores);
         for (int64_t row = 0; row < count; row++) {
             float *s = scores + row * keys, most = -INFINITY, sum = 0.0f;
@@ -90,7 +106,7 @@ static void attend_back(const Head *head, const float *by_context, const float *
     int64_t width = head->width;
     for (int64_t query = 0; query < head->tokens; query += QUERIES) {
         int64_t count = head->tokens - query < QUERIES ? head->tokens - query : QUERIES;
-        int64_t from = first_seen(head, query), keys = query + count - from;
+        int64_t from = first_key(head, query, count), keys = query + count - from;
         const float *by_block = by_context + query * step;
         score(head, query, count, from, weights);
         Factor value = rows_of(head->value + from * head->value_step, head->value_step, keys, width);

@@ -124,8 +124,9 @@ class SwiGLUStep(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         """The gradients of gate and up."""
         gate, up = ctx.saved_tensors
+        gradient = gradients[0].contiguous()  # by name: C reads it after `_places` has returned
         by_gate, by_up = torch.empty_like(gate), torch.empty_like(up)
-        places = _places(gradients[0].contiguous(), gate, up, by_gate, by_up, None)
+        places = _places(gradient, gate, up, by_gate, by_up, None)
         _library(gate).swiglu_back(*places, gate.numel())
         return by_gate, by_up
 
@@ -147,8 +148,9 @@ class GELUStep(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         """The gradient of x."""
         (x,) = ctx.saved_tensors
+        gradient = gradients[0].contiguous()
         by_x = torch.empty_like(x)
-        places = _places(gradients[0].contiguous(), x, by_x, None)
+        places = _places(gradient, x, by_x, None)
         _library(x).gelu_tanh_back(*places, x.numel())
         return by_x
 

@@ -75,6 +75,7 @@ class LadderRequest:
             context=context,
             tokenizer=self.tokenizer,
             held_out=HELD_OUT_SHARE,
+            aim="generalize",
             skip_bad=self.skip_bad,
         )
 

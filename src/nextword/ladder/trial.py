@@ -21,8 +21,8 @@ from nextword.ladder.rungs import settings_at
 from nextword.learn.checkpoint import plain
 from nextword.learn.data import Prepared
 from nextword.learn.evaluate import prompts_and_replies, score
-from nextword.learn.gradients import picked_bits
 from nextword.learn.pace import Pace
+from nextword.learn.precision import SHORT
 from nextword.learn.progress import Quiet, Reporter
 from nextword.learn.run import Run
 from nextword.learn.scores import Scores, Update
@@ -30,6 +30,7 @@ from nextword.learn.trainer import Trainer
 from nextword.machine import pick_device, pick_precision
 from nextword.model.decoder import Decoder
 from nextword.reply.engine import generate
+from nextword.training.backends.choose import choose_backend
 
 BATCH_TOKENS = 1024  # of a batch, unless asked otherwise: small, since the time is short
 WARM_UP_STEPS = 4  # of a model that is thrown away: they set up kernels and tell the speed
@@ -102,16 +103,11 @@ class Trials:
         return config_from(ModelConfig, model | sizes), config_from(TrainingConfig, training | how)
 
     def fastest(self, rung: Rung) -> str:
-        """In what this machine multiplies fastest; any whole numbers count as int16."""
+        """Return the precision that is the fastest here for a rung; any integers are int16."""
         model, training = self.settings(rung, seed=0)
-        training = dataclasses.replace(training, precision="auto")
-        with torch.device("meta"):
-            decoder = Decoder(model)
-        decoder.compute_dtype = pick_precision("auto", self.device)
-        sizes = {"rows": self.batch, "context": self.data.context}
-        if picked_bits(decoder, training, device=self.device, **sizes):
-            return "int16"
-        return decoder.precision
+        training = dataclasses.replace(training, precision="auto", steps=NEVER)
+        precision = choose_backend(model, self.data, training).precision
+        return "int16" if precision in SHORT else precision
 
     def climb(self, rung: Rung, seed: int) -> Climb:
         """Train a rung for its time, and judge it.

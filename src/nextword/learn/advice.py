@@ -3,9 +3,12 @@
 docs/advice.md shows the table; a test holds the two together.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+ENOUGH_GIVEN = 0.99  # of the given replies are exact
+ENOUGH_PHRASINGS = 0.8  # of other phrasings are answered right
 FEW_TOKENS = 500  # held out; with fewer the loss says little
 ENOUGH_EXACT = 0.95  # of the replies are the data's
 RISE = 0.02  # of the held-out loss over its lowest value in the run
@@ -26,6 +29,11 @@ class Numbers:
         copied, usual: shares of outputs, and of real text, that stand in the training text.
         exact, stopped: shares of replies that are the data's, and that ended; None for text.
         per_parameter: tokens learned from for each parameter, repetitions counted.
+        given, given_ended: shares of the given replies that are exact, and of those generated that
+            ended; None unless the aim is to answer.
+        n_too_long, n_contradictory: given replies that cannot be exact, and are not in `given`.
+        n_phrasings, phrasings: other phrasings that were asked, and the share answered right.
+        minutes_needed: about how many would suffice, where the time did not.
         lowest_at: the step at which the held-out loss was lowest.
         rise: from there to the last time it was measured on the way, as a share.
     """
@@ -38,6 +46,13 @@ class Numbers:
     exact: float | None = None
     stopped: float | None = None
     per_parameter: float = 0.0
+    given: float | None = None
+    given_ended: float | None = None
+    n_too_long: int = 0
+    n_contradictory: int = 0
+    n_phrasings: int = 0
+    phrasings: float = 0.0
+    minutes_needed: float | None = None
     lowest_at: int = 0
     rise: float = 0.0
 
@@ -79,7 +94,38 @@ def _copies(numbers: Numbers) -> str:
     )
 
 
+def _minutes(numbers: Numbers) -> str:
+    learned = f"{numbers.given or 0.0:.1%} of the given replies are as given"
+    if numbers.minutes_needed is None:
+        return learned
+    return f"{learned}; about {math.ceil(numbers.minutes_needed)} minutes would suffice for all"
+
+
 TABLE = (
+    Row(
+        "the aim is to answer, and fewer than 99 % of the given replies are as given",
+        "more time (--minutes, --steps)",
+        lambda n: n.given is not None and n.given < ENOUGH_GIVEN,
+        _minutes,
+    ),
+    Row(
+        "the aim is to answer, and some replies do not fit into the context",
+        "a longer context (--context)",
+        lambda n: n.given is not None and n.n_too_long > 0,
+        lambda n: f"{n.n_too_long:,} replies do not fit into it",
+    ),
+    Row(
+        "the aim is to answer, and fewer than 80 % of other phrasings are answered right",
+        "more phrasings of each prompt in the data",
+        lambda n: n.given is not None and n.n_phrasings > 0 and n.phrasings < ENOUGH_PHRASINGS,
+        lambda n: f"{n.phrasings:.0%} of {n.n_phrasings:,} other phrasings were answered right",
+    ),
+    Row(
+        "the aim is to answer",
+        "nothing to mend",
+        lambda n: n.given is not None,
+        lambda n: f"{n.given:.1%} of the given replies are as given",
+    ),
     Row(
         "nothing was held out",
         "hold something out (--held-out 0.1, or more dialogues)",

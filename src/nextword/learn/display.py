@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nextword.learn.curve import Curve
-from nextword.learn.readable import duration, progress, rate, share, small, visible
+from nextword.learn.readable import duration, progress, rate, share, small, time_left, visible
 from nextword.learn.scores import Scores, Update
 
 SHORTEST_PAUSE = 0.1  # seconds between two draws
@@ -146,7 +146,7 @@ def _bar(update: Update, *, width: int) -> RenderableType:
     """Bar, step and time left, in one line where there is room."""
     words = Text.assemble(
         (f"step {update.step:,}", "bold"),
-        f" of {update.steps:,} · {duration(update.seconds_left)} left",
+        f" of {update.steps:,} · {time_left(update.seconds_left)}",
     )
     bar = ProgressBar(total=update.steps, completed=update.step, width=width)
     lines = Table.grid(padding=(0, 2, 0, 0))

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import time
 
+from nextword.evaluate.answers import AnswerScores, count_answers, given_pairs, known_replies
 from nextword.learn.advice import Numbers, advise
 from nextword.learn.data import Prepared
 from nextword.learn.evaluate import ReplyScores, score
@@ -12,34 +13,63 @@ from nextword.learn.parrot import measure_parroting
 from nextword.learn.report import Trained, loss_share
 from nextword.learn.scores import Scores
 from nextword.learn.trainer import Trainer
+from nextword.text.parts import whole
+from nextword.training.loop.rounds import PHRASINGS, SCORES
 
 REPLIES_JUDGED = 200  # prompts at the end of a run, of what is held out (or of the data)
 MOST_TRAINING = 50_000  # tokens of the training text that are predicted; enough for 2 digits
 PARROT_SHARE = 0.01  # of the time spent in steps, for speaking, and as much again for searching
 
 
-def judge_run(data: Prepared, trainer: Trainer, *, earlier: float = 0.0) -> Trained:
+def judge_run(data: Prepared, trainer: Trainer, *, minutes_needed: float | None = None) -> Trained:
     """Measure a model that has taken its last step, within the time left where that is limited.
 
     Args:
         data, trainer: what it learned, and how.
-        earlier: seconds that other models spent in steps before it, to be counted in.
+        minutes_needed: about how many would suffice, where the time given did not.
     """
     with trainer.own_precision():
-        scores = trainer.final_scores()
-        learned = None if scores is None else training_loss(data, trainer, scores)
-        parroting = measure_parroting(trainer.decoder, data, seconds=_seconds(trainer))
-        replies = _replies(data, trainer)
-    trained = Trained(
+        measured = _answers(data, trainer) if data.aim == "answers" else _predictions(data, trainer)
+    trained = dataclasses.replace(
+        measured,
         folder=trainer.run.folder,
         steps=trainer.step,
-        seconds=trainer.pace.seconds + earlier,
-        scores=scores,
-        replies=replies,
-        training_loss=learned,
-        parroting=parroting,
+        seconds=trainer.pace.seconds,
+        minutes_needed=minutes_needed,
     )
     return dataclasses.replace(trained, advice=advise(numbers_of(trained, trainer)))
+
+
+def _predictions(data: Prepared, trainer: Trainer) -> Trained:
+    """Measure what is held out, and whether the model repeats its texts."""
+    scores = trainer.final_scores()
+    learned = None if scores is None else training_loss(data, trainer, scores)
+    parroting = measure_parroting(trainer.decoder, data, seconds=_seconds(trainer))
+    replies = _replies(data, trainer)
+    return Trained(scores=scores, replies=replies, training_loss=learned, parroting=parroting)
+
+
+def _answers(data: Prepared, trainer: Trainer) -> Trained:
+    """Count the given replies that are exact; other phrasings were measured before, or are now."""
+    decoder, tokenizer = trainer.decoder, data.tokenizer
+    context, until = decoder.config.context_length, trainer.pace.ends
+    given = given_pairs(data.shards, whole(data.shards), context=context)
+    phrasings, scores, step = None, None, None
+    if PHRASINGS in trainer.findings:
+        found = dict(trainer.findings[PHRASINGS])
+        step = found.pop("step")
+        phrasings, scores = AnswerScores(**found), Scores(**trainer.findings[SCORES])
+    elif data.held_out is not None:
+        scores = trainer.final_scores()
+        shards, part = data.held_out
+        asked = known_replies(given_pairs(shards, part, context=context), given)
+        phrasings = count_answers(decoder, tokenizer, asked, until=until)
+    return Trained(
+        scores=scores,
+        answers=count_answers(decoder, tokenizer, given, until=until),
+        phrasings=phrasings,
+        held_out_until=step,
+    )
 
 
 def training_loss(data: Prepared, trainer: Trainer, held_out: Scores) -> float:
@@ -59,7 +89,15 @@ def numbers_of(trained: Trained, trainer: Trainer) -> Numbers:
     tokens = trainer.step * trainer.training.batch_size * trainer.samples.context_length
     lowest_at, rise = curve_end(trainer)
     scores, parroting, replies = trained.scores, trained.parroting, trained.replies
+    answers, phrasings = trained.answers, trained.phrasings
     return Numbers(
+        given=None if answers is None else answers.exact,
+        given_ended=None if answers is None else answers.ended,
+        n_too_long=0 if answers is None else answers.n_too_long,
+        n_contradictory=0 if answers is None else answers.n_contradictory,
+        n_phrasings=0 if phrasings is None else phrasings.n_pairs,
+        phrasings=0.0 if phrasings is None else phrasings.exact,
+        minutes_needed=trained.minutes_needed,
         n_held_out=0 if scores is None else scores.n_tokens,
         held_out_loss=0.0 if scores is None else scores.loss,
         training_loss=trained.training_loss or 0.0,

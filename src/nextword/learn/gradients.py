@@ -1,8 +1,10 @@
 """The gradients of a batch: forward, compare, and back through everything that can be adjusted.
 
-On a processor the rows of a large enough batch are dealt out: each of our threads works out the
-gradients of its own rows, and they meet when that is done (`learn/workers.py`). On an idle machine
-that is faster, on a busy one more than twice as fast (docs/lab-log.md).
+On a CPU the rows of a large enough batch are split into shards: each is computed by one thread of a
+pool (`training/backends/thread_pool.py`), and the gradients of all shards are summed in a fixed
+order. On an idle machine that is faster, on a busy one more than twice as fast (docs/lab-log.md).
+The number of shards decides how sums round, so it is part of the plan of a run; the number of
+threads that work on them decides nothing.
 """
 
 import math
@@ -19,9 +21,9 @@ from nextword.kernels.blocks import KeptBlocks
 from nextword.kernels.short import ShortForms
 from nextword.learn.compiling import loss_function
 from nextword.learn.precision import SHORT, goes_at_once, short_bits
-from nextword.learn.workers import Workers
 from nextword.model import whole
 from nextword.model.decoder import Decoder
+from nextword.training.backends.thread_pool import ThreadPool
 
 LEAST_WORK = 4e9  # multiplications and additions of a thread's rows; less would not pay
 LEAST_WORK_WHOLE = 1e9  # the same where all blocks are gone through in one call
@@ -42,17 +44,20 @@ class _Share(NamedTuple):
 
 
 class Gradients:
-    """Works out the gradients of a decoder's loss, on as many threads as pay.
+    """Computes the gradients of a decoder's loss, on as many threads as pay.
 
     Args:
         decoder: whose parameters they are of; is told of what its products are.
-        training: how it learns.
+        training: how it learns; its precision is one that is computed in, not "auto".
         rows, context: of one forward pass.
-        teachers: whose probabilities are learned, and who are told how; none: those of the text.
-        shared: whether rows may be dealt out at all.
+        shards: into how many parts the rows are split; None: as `n_shards` has it.
+        native: whether each is computed by a single thread, all blocks in one call of C, where
+            there is C for them; None: where there is one for each of torch's threads.
 
     Attributes:
-        workers: the threads.
+        shards: the number of parts.
+        native: whether blocks go through C, see above.
+        pool: the threads that work on them.
     """
 
     def __init__(
@@ -62,42 +67,40 @@ class Gradients:
         *,
         rows: int,
         context: int,
-        teachers: Sequence[Decoder] = (),
-        shared: bool = True,
+        shards: int | None = None,
+        native: bool | None = None,
     ) -> None:
         self._decoder = decoder
-        taught = {"smoothing": training.label_smoothing, "teachers": tuple(teachers)}
-        self._loss_of = partial(loss_function(training), **taught)
-        count = n_shares(decoder, training, rows=rows, context=context) if shared else 1
-        self.workers = Workers(count)
-        threads = torch.get_num_threads() // count
+        self._loss_of = partial(loss_function(training), smoothing=training.label_smoothing)
+        if shards is None:
+            shards = n_shards(decoder, training, rows=rows, context=context)
+        self.shards = shards
+        self.pool = _pool(shards, native=native)
         at_once = (
-            threads == 1
+            native is not False
+            and self.pool.torch_threads == 1
             and goes_at_once(decoder, training, decoder.device)
-            and self.workers.map(lambda _: torch.get_num_threads(), range(count)) == [1] * count
+            and self.pool.map(lambda _: torch.get_num_threads(), range(shards)) == [1] * shards
         )
-        if training.dropout and not at_once and count > 1:  # torch would draw in several threads
-            self.workers, count = Workers(), 1
+        self.native = at_once
+        if training.dropout and not at_once and shards > 1:  # torch would draw in several threads
+            self.pool, self.shards, shards = ThreadPool(), 1, 1
         decoder.short_bits = short_bits(decoder, training, decoder.device, at_once=at_once)
         if training.precision in SHORT and not decoder.short_bits:
             raise ConfigError(
                 f"precision '{training.precision}' is for training without compile, of an "
-                "architecture that the C in kernels/ knows, in batches whose rows can be dealt "
-                "out evenly to all threads. Change that (--threads 1 helps with the last), or give "
+                "architecture that the C in kernels/ knows, in batches whose rows can be split "
+                "evenly across all threads. Change that (--threads 1 helps with the last), or give "
                 "precision 'auto', which takes the fastest that can be had"
             )
-        for teacher in teachers:
-            teacher.requires_grad_(False).train(at_once)  # and so goes the way of what learns
-            teacher.dropout = 0.0
-            teacher.short_bits = 16 if decoder.short_bits else 0  # 8 are not for who has learned
         self._weights = weights = whole.weights_of(decoder.blocks) if at_once else []
-        self._kept: list[KeptBlocks | None] = [None] * count
+        self._kept: list[KeptBlocks | None] = [None] * shards
         self._short: ShortForms | None = None
         if decoder.short_bits and decoder.n_parameters >= TOGETHER:
             words = decoder.unembedding.weight if whole.has_loss(decoder.config) else None
-            self._short = ShortForms(weights, words, bits=decoder.short_bits, pieces=count)
+            self._short = ShortForms(weights, words, bits=decoder.short_bits, pieces=shards)
         if at_once:
-            self._kept = [KeptBlocks(weights, self._short) for _ in range(count)]
+            self._kept = [KeptBlocks(weights, self._short) for _ in range(shards)]
         inside = {id(weight) for weight in weights}
         self._outside = [each for each in decoder.parameters() if id(each) not in inside]
 
@@ -112,7 +115,7 @@ class Gradients:
             The rows' share of the batch's mean loss.
         """
         parts = torch.tensor(float(known))
-        if self.workers.count == 1 and self._kept[0] is None:
+        if self.shards == 1 and self._kept[0] is None:
             mean = self._loss_of(self._decoder, *rows, known=parts)
             mean.backward()  # type: ignore[no-untyped-call]
             return mean.item()
@@ -122,8 +125,8 @@ class Gradients:
         dealt = list(zip(self._kept, self._deal(rows), strict=False))
         earlier = self._earlier()
         if self._short is not None:
-            self.workers.map(self._short.renew, self._short.pieces)
-        shares = self.workers.map(lambda share: self._apart(*share, parts), dealt)
+            self.pool.map(self._short.renew, self._short.pieces)
+        shares = self.pool.map(lambda share: self._apart(*share, parts), dealt)
         self._add_up([*(share.gradients for share in shares), *earlier])
         return sum(share.loss for share in shares)
 
@@ -153,7 +156,7 @@ class Gradients:
 
     def _add_up(self, shares: Sequence[Sequence[Tensor]]) -> None:
         """Add all shares to the first, always in one order: sums round alike."""
-        count = self.workers.count
+        count = self.shards
 
         def pieces(share: Sequence[Tensor], number: int) -> list[Tensor]:
             return [
@@ -168,7 +171,7 @@ class Gradients:
                 torch._foreach_add_(total, other)
 
         if len(shares) > 1:
-            self.workers.map(add_up, range(count))
+            self.pool.map(add_up, range(count))
         for parameter, gradient in zip(self._outside, shares[0], strict=False):
             parameter.grad = gradient
         inside = [] if self._kept[0] is None else self._kept[0].gradients.of_weights
@@ -177,16 +180,16 @@ class Gradients:
                 weight.grad = kept
 
     def _deal(self, rows: Rows) -> list[Rows]:
-        """The rows in as many shares as there are threads, or rows."""
+        """Split the rows into as many shards as there are, or rows."""
         tokens, targets, documents = rows
-        count = min(self.workers.count, len(tokens))
+        count = min(self.shards, len(tokens))
         apart = [None] * count if documents is None else documents.tensor_split(count)
         return list(
             zip(tokens.tensor_split(count), targets.tensor_split(count), apart, strict=True)
         )
 
 
-def n_shares(
+def n_shards(
     decoder: Decoder,
     training: TrainingConfig,
     *,
@@ -194,7 +197,7 @@ def n_shares(
     context: int,
     device: torch.device | None = None,
 ) -> int:
-    """On how many threads a forward pass of so many rows is dealt out; 1: it is not.
+    """Return into how many shards a forward pass of so many rows is split; 1: it is not.
 
     Compiled code has threads of its own, and a GPU needs none. torch's dropout draws its random
     numbers from one source, in an order that threads would change from run to run; ours does not.
@@ -226,20 +229,14 @@ def n_shares(
     return max(filter(pays, counts), default=1)
 
 
-def picked_bits(
-    decoder: Decoder,
-    training: TrainingConfig,
-    *,
-    rows: int,
-    context: int,
-    device: torch.device | None = None,
-) -> int:
-    """Of how many bits the whole numbers will be that are multiplied; the rest as in `n_shares`."""
-    device = device or decoder.device
-    count = n_shares(decoder, training, rows=rows, context=context, device=device)
-    alone = torch.get_num_threads() == count
-    at_once = alone and goes_at_once(decoder, training, device)
-    return short_bits(decoder, training, device, at_once=at_once)
+def _pool(shards: int, *, native: bool | None) -> ThreadPool:
+    """Return the threads for so many shards: no more than torch may use, a part of those each."""
+    threads = torch.get_num_threads()
+    if native:
+        return ThreadPool(min(shards, threads), torch_threads=1)
+    if shards == 1:
+        return ThreadPool()
+    return ThreadPool(min(shards, threads), torch_threads=max(1, threads // shards))
 
 
 def flops_per_token(decoder: Decoder, context_length: int) -> float:

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from nextword.config import ModelConfig, TrainingConfig
+from nextword.config import ModelConfig, Precision, TrainingConfig
 from nextword.errors import CheckpointError
 from nextword.learn.adamw import AdamW
 from nextword.learn.muon import Muon
-from nextword.learn.workers import Workers
 from nextword.machine import pick_precision
 from nextword.model.decoder import Decoder
+from nextword.training.backends.thread_pool import ThreadPool
 
 EPSILON = 1e-6  # as torch clips
 MOMENTUM = "momentum_buffer"  # what Muon keeps of a matrix
@@ -30,16 +30,24 @@ class Optimizer:
     Args:
         decoder: whose weights they adjust.
         config: how.
-        workers: threads, each of which adjusts a part of the weights; None: the caller, all.
+        pool: the threads that adjust the weights; None: the caller alone.
+        shards: into how many parts the weights are split; it decides how sums round.
+        muon_precision: of the products by which Muon orthogonalizes; None: the training's.
     """
 
     def __init__(
-        self, decoder: Decoder, config: TrainingConfig, workers: Workers | None = None
+        self,
+        decoder: Decoder,
+        config: TrainingConfig,
+        pool: ThreadPool | None = None,
+        *,
+        shards: int = 1,
+        muon_precision: Precision | None = None,
     ) -> None:
         self._parameters = dict(decoder.named_parameters())
-        self._workers = workers or Workers()
-        dealt = _deal(_kinds(decoder, config), self._workers.count)
-        dtype = pick_precision(config.precision, decoder.device)
+        self._pool = pool or ThreadPool()
+        dealt = _deal(_kinds(decoder, config), shards)
+        dtype = pick_precision(muon_precision or config.precision, decoder.device)
         self._parts = [_Part(each, config, dtype) for each in dealt]
         self._shortened = 1.0
 
@@ -49,7 +57,7 @@ class Optimizer:
 
         Every part does so in its own time: where threads meet less often they wait less.
         """
-        lengths = torch.cat(self._workers.map(_Part.lengths, self._parts))
+        lengths = torch.cat(self._pool.map(_Part.lengths, self._parts))
         length: float = torch.linalg.vector_norm(lengths).item()
         self._shortened = largest / (length + EPSILON) if length > largest else 1.0
         return length
@@ -57,7 +65,7 @@ class Optimizer:
     def step(self, share: float) -> None:
         """Adjust every weight by its gradient, with `share` of the learning rates."""
         factor, self._shortened = self._shortened, 1.0
-        self._workers.map(lambda part: part.step(share, factor), self._parts)
+        self._pool.map(lambda part: part.step(share, factor), self._parts)
 
     def forget_gradients(self) -> None:
         """Drop the gradients, before the next are worked out."""

@@ -7,6 +7,7 @@ from typing import Any
 
 REVIEWS = (0.1, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9)  # shares of the time at which steps are re-planned
 MEMORY = 0.95  # of the running mean of seconds per step
+TOLD_FROM = 5  # steps of a sitting from which on the time left is told; the first one warms up
 
 
 class Pace:
@@ -72,9 +73,29 @@ class Pace:
         """On the clock, when all should be done; None: the steps are fixed."""
         return None if self._deadline is None else self._deadline + self._reserve
 
-    def seconds_left(self, step: int) -> float:
-        """How long the steps that are left will take."""
+    def seconds_left(self, step: int) -> float | None:
+        """Return how long the steps that are left will take; None after too few to tell."""
+        if self._counted < TOLD_FROM:
+            return None
         return (self.steps - step) * self.seconds_per_step
+
+    @property
+    def seconds_to_spare(self) -> float:
+        """Return the time that is left for steps; infinite where the steps are fixed."""
+        return math.inf if self._deadline is None else self._deadline - self._clock()
+
+    @property
+    def seconds_to_end(self) -> float:
+        """Return the time that is left for everything; infinite where the steps are fixed."""
+        return math.inf if self.ends is None else self.ends - self._clock()
+
+    def begin_round(self, steps: int, *, reserve: float) -> None:
+        """Plan as many steps in all, at most, with `reserve` seconds to keep free in the end."""
+        self.steps, self._most = steps, steps
+        if self._deadline is not None:
+            self._deadline += self._reserve - reserve
+            self._reserve = reserve
+        self._began, self._reviewed, self._first_step = self._clock(), 0, None
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""

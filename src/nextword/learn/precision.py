@@ -15,7 +15,6 @@ from nextword.model import whole
 from nextword.model.decoder import Decoder
 
 SHORT = {"int16": 16, "int8": 8}  # precision → bits of the whole numbers that are multiplied
-LARGE = 2**20  # weights of a model from which on 8 bits pay (docs/lab-log.md)
 
 
 def goes_at_once(decoder: Decoder, training: TrainingConfig, device: torch.device) -> bool:
@@ -30,16 +29,11 @@ def goes_at_once(decoder: Decoder, training: TrainingConfig, device: torch.devic
 def short_bits(
     decoder: Decoder, training: TrainingConfig, device: torch.device, *, at_once: bool
 ) -> int:
-    """Of how many bits the whole numbers are to be that are multiplied: 16, 8, or 0 for floats.
-
-    They are short where each thread goes through all blocks in one call, and where the processor
-    multiplies more of them at a time than floats; asked for, they are on any processor. Of 8 bits
-    they are in a model that is large enough for that to pay, and has not learned before: what it
-    has learned may need more (docs/precision.md).
+    """Return the integer width of quantized matmuls: 16 or 8 bits, or 0 for floats.
 
     Args:
         decoder: the model, its dtype chosen.
-        training: how it learns.
+        training: how it learns; its precision is not "auto".
         device: where it will be.
         at_once: whether blocks are gone through in one call.
 
@@ -50,7 +44,7 @@ def short_bits(
     asked = SHORT.get(training.precision, 0)
     if asked and not (device.type == "cpu" and whole.has_c(decoder.compute_dtype)):
         raise ConfigError(
-            f"precision '{training.precision}' needs a processor, not a GPU, a C compiler (cc, gcc "
+            f"precision '{training.precision}' needs a CPU, not a GPU, a C compiler (cc, gcc "
             f"or clang) and a torch with sgemm; the device is {device}. Give 'auto', 'float32' or "
             "'bfloat16'."
         )
@@ -60,14 +54,12 @@ def short_bits(
             f"precision 'int8' is for vectors of up to {LONGEST:,} numbers; this model has some of "
             f"{longest:,}. Give precision 'int16' or 'auto'."
         )
-    if not at_once or (asked == 0 and not _picks_short(training)):
-        return 0
-    pays = decoder.n_parameters >= LARGE and not decoder.learned_before
-    return asked or (8 if pays and longest <= LONGEST else 16)
+    return asked if at_once else 0
 
 
-def _picks_short(training: TrainingConfig) -> bool:
-    return training.precision == "auto" and short_products.is_fast()
+def fits_8_bits(config: ModelConfig) -> bool:
+    """Return True if no vector that is multiplied is too long for sums of 8-bit products."""
+    return _longest_vector(config) <= LONGEST
 
 
 def _longest_vector(config: ModelConfig) -> int:

@@ -11,7 +11,15 @@ from rich.console import Console
 
 from nextword.errors import MissingExtraError
 from nextword.learn.display import Display
-from nextword.learn.readable import duration, progress, rate, share, small, visible
+from nextword.learn.readable import (
+    duration,
+    progress,
+    rate,
+    share,
+    small,
+    time_left,
+    visible,
+)
 from nextword.learn.scores import Scores, Update
 
 Clock = Callable[[], float]  # seconds, never going back
@@ -112,7 +120,7 @@ class Lines:
             f"  learning rate {small(update.learning_rate)}"
             f"  gradient {small(update.gradient_norm)}"
             f"  {rate(update.tokens_per_second)} tokens/s{peak}"
-            f"  {duration(update.seconds_left)} left"
+            f"  {time_left(update.seconds_left)}"
         )
 
     def evaluated(self, step: int, scores: Scores) -> None:

@@ -44,6 +44,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
+def time_left(seconds: float | None) -> str:
+    """Return `0:07 left`, or that it is not known yet."""
+    return "time left not known yet" if seconds is None else f"{duration(seconds)} left"
+
+
 def share(value: float) -> str:
     """A share of 1 as `45 %`, with a decimal below ten percent."""
     percent = value * 100

@@ -10,13 +10,12 @@ from typing import Any
 import torch
 
 import nextword
+from nextword.evaluate.answers import AnswerScores
 from nextword.folder.card import CardFacts
 from nextword.learn.data import Prepared
 from nextword.learn.evaluate import ReplyScores
-from nextword.learn.generations import summary
 from nextword.learn.parrot import LENGTH, Parroting
 from nextword.learn.picture import Series, curves_svg
-from nextword.learn.plan import Plan
 from nextword.learn.readable import share
 from nextword.learn.request import TrainRequest
 from nextword.learn.run import Run
@@ -26,8 +25,13 @@ from nextword.machine import processor_name
 from nextword.model.decoder import Decoder
 from nextword.text.corpus import Corpus
 from nextword.text.samples import NO_TARGET, Samples
+from nextword.training.plan.plan import Plan
 
 ROWS_COUNTED = 256  # to tell how many positions carry loss
+AIMS = {
+    "answers": "answers: every reply that was given is learned, then other phrasings of prompts",
+    "generalize": "generalize: the lowest loss on what is held out",
+}
 CURVES = {"training": "loss", "held-out": "held_out_loss"}  # name → its key in metrics.jsonl
 
 
@@ -39,21 +43,31 @@ class Trained:
         folder: the model's.
         steps, seconds: how long it learned.
         scores: on what was held out; None where nothing was.
-        replies: how its replies compare; None for plain text.
+        replies: how replies to what was held out compare; None for plain text, and where the aim
+            is to answer.
         training_loss: measured as the held-out loss was, on as much of the training text.
         parroting: how much of what it says stands in the training text; None: not measured.
         advice: what would make it better, and on what grounds (docs/advice.md).
+        answers: how many of the given replies it gives; None unless the aim is to answer.
+        phrasings: the same for other phrasings of what it learned; None where there were none.
+        held_out_until: the step after which the held-out part was measured, and then learned, too;
+            None: it never was.
+        minutes_needed: about how many would suffice to learn every reply, where the time did not.
         already: whether the run had been finished before.
     """
 
-    folder: Path
-    steps: int
-    seconds: float
-    scores: Scores | None
-    replies: ReplyScores | None
+    folder: Path = Path()
+    steps: int = 0
+    seconds: float = 0.0
+    scores: Scores | None = None
+    replies: ReplyScores | None = None
     training_loss: float | None = None
     parroting: Parroting | None = None
     advice: str | None = None
+    answers: AnswerScores | None = None
+    phrasings: AnswerScores | None = None
+    held_out_until: int | None = None
+    minutes_needed: float | None = None
     already: bool = False
 
     def summary(self) -> dict[str, Any]:
@@ -66,17 +80,54 @@ class Trained:
     def earlier(cls, run: Run) -> "Trained":
         """What a run that had been finished before left."""
         kept = run.summary or {}
-        parts = {"scores": Scores, "replies": ReplyScores, "parroting": Parroting}
+        parts: dict[str, Any] = {
+            "scores": Scores,
+            "replies": ReplyScores,
+            "parroting": Parroting,
+            "answers": AnswerScores,
+            "phrasings": AnswerScores,
+        }
         for name, make in parts.items():
             kept[name] = None if kept.get(name) is None else make(**kept[name])
         return cls(folder=run.folder, already=True, **kept)
 
     def lines(self) -> list[str]:
         """The result in a few plain lines."""
-        lines = [*self._predictions(), *self._speech()]
+        lines = [*self._answers(), *self._predictions(), *self._speech()]
         if self.advice is not None:
             lines.append(f"advice: {self.advice}")
         return [*lines, f"model saved in {self.folder}"]
+
+    def _answers(self) -> Iterator[str]:
+        """What the person came for: is what they gave answered?"""
+        answers, phrasings = self.answers, self.phrasings
+        if answers is None:
+            return
+        generated = ""
+        if answers.n_generated < answers.n_pairs:
+            generated = f" of {answers.n_generated:,} that there was time to generate"
+        yield (
+            f"{answers.n_exact:,} of {answers.n_pairs:,} replies as given, "
+            f"{answers.n_ended:,}{generated} ended by the end token"
+        )
+        if answers.n_contradictory:
+            yield (
+                f"not counted: {answers.n_contradictory:,} replies to prompts that stand with "
+                "different replies"
+            )
+        if answers.n_too_long:
+            yield f"not counted: {answers.n_too_long:,} replies that do not fit into the context"
+        if phrasings is not None and phrasings.n_pairs:
+            when = ""
+            if self.held_out_until is not None:
+                when = (
+                    f" (by the model after step {self.held_out_until:,}; "
+                    "they were learned after that)"
+                )
+            yield (
+                f"of {phrasings.n_pairs:,} other phrasings {phrasings.n_exact:,} answered right"
+                f"{when}"
+            )
 
     def _predictions(self) -> Iterator[str]:
         if self.scores is None:
@@ -123,6 +174,7 @@ def facts(
             f"{request.start or request.preset}: {model.n_layers} × {model.d_model}, {heads}, "
             f"context {model.context_length}, {decoder.n_parameters:,} parameters",
         ),
+        ("aim", AIMS[plan.aim]),
         ("budget", "; ".join(plan.why)),
         (
             "batch",
@@ -130,6 +182,7 @@ def facts(
             f"learn {config.learn}, {share(loss_share(trainer.samples))} of positions carry loss",
         ),
         ("machine", machine(decoder)),
+        *([] if plan.backend is None else [("computed in", plan.backend.reason)]),
     ]
 
 
@@ -182,10 +235,9 @@ def card_facts(corpus: Corpus, data: Prepared, trainer: Trainer, trained: Traine
         n_parameters=decoder.n_parameters,
         tokenizer=data.tokenizer.kind,
         sources=tuple(corpus.describe()),
-        n_documents=data.train.n_documents,
-        n_tokens=data.train.n_tokens,
+        n_documents=data.learned.n_documents,
+        n_tokens=data.learned.n_tokens,
         learned=config.learn,
-        models=summary(config) if config.generations > 1 else None,
         steps=trained.steps,
         tokens_per_step=config.batch_size * data.context,
         optimizer=config.optimizer,
@@ -208,4 +260,16 @@ def card_facts(corpus: Corpus, data: Prepared, trainer: Trainer, trained: Traine
         replies = trained.replies
         measured |= {"exact_replies": replies.exact, "stop_rate": replies.stopped}
         measured["n_asked"] = replies.n_replies
+    if trained.answers is not None:
+        measured |= {
+            "n_given": trained.answers.n_pairs,
+            "n_given_exact": trained.answers.n_exact,
+            "given_ended": trained.answers.ended,
+        }
+    if trained.phrasings is not None and trained.phrasings.n_pairs:
+        measured |= {
+            "n_phrasings": trained.phrasings.n_pairs,
+            "n_phrasings_right": trained.phrasings.n_exact,
+            "held_out_until": trained.held_out_until,
+        }
     return dataclasses.replace(known, **measured)

@@ -5,15 +5,16 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from nextword.config import ModelConfig, TrainingConfig, config_from
+from nextword.config import Aim, ModelConfig, TrainingConfig, config_from
 from nextword.errors import ConfigError, unknown
 from nextword.presets import preset
 
 DEFAULT_MINUTES = 5.0
 BUDGETS = ("steps", "tokens", "minutes")
 RESERVED = {"vocab_size": "the tokenizer's", "context_length": "--context"}
+RETIRED = ("generations", "siblings")  # settings of version 0.1
 STARTED = {  # what a model that goes on learning has already: setting, and what a person calls it
     "preset": "--preset",
     "depth": "--depth",
@@ -40,6 +41,9 @@ class TrainRequest:
         vocab_size: of a tokenizer to be learned; None: by the amount of text.
         held_out: the share of the data to judge by, or a file or folder with other data for it;
             None: a tenth, or nothing of fewer than 20 dialogues.
+        aim: "answers": every reply that was given is learned, and within that other phrasings are
+            answered best; "generalize": the held-out loss is lowest, and what is held out is never
+            learned. None: "answers" for dialogues, "generalize" for plain text.
         skip_bad: pass over broken lines.
     """
 
@@ -58,6 +62,7 @@ class TrainRequest:
     held_out: float | str | None = None
     skip_bad: bool = False
     start: str | None = None
+    aim: Aim | None = None
 
     def __post_init__(self) -> None:
         given = [name for name in BUDGETS if getattr(self, name) is not None]
@@ -72,6 +77,8 @@ class TrainRequest:
             raise ConfigError(
                 f"the share held out is {self.held_out}; it must be at least 0 and below 1"
             )
+        if self.aim is not None and self.aim not in get_args(Aim):
+            raise ConfigError(unknown("aim", str(self.aim), get_args(Aim)))
         if self.start is not None:
             self._check_start(self.start)
         _check_keys(self.model, ModelConfig, skip=RESERVED)
@@ -107,8 +114,9 @@ class TrainRequest:
         """What another start must agree with to go on with the same run: all but the places."""
         values = dataclasses.asdict(self)
         del values["out"], values["data"]
-        if self.start is None:  # runs were begun before there was such a setting
-            del values["start"]
+        for name in ("start", "aim"):  # runs were begun before there were such settings
+            if values[name] is None:
+                del values[name]
         return values
 
 
@@ -140,5 +148,12 @@ def _check_keys(values: Mapping[str, Any], cls: type, *, skip: Mapping[str, str]
     for key in values:
         if key in skip:
             raise ConfigError(f"{key} cannot be set here; it follows from {skip[key]}")
+        if key in RETIRED:
+            raise ConfigError(
+                f"training.{key} is no longer a setting: an ensemble that is distilled into one "
+                "model was measured to reply worse than one model (docs/lab-log.md). Leave it out; "
+                "a run that was begun with it is finished by the version that began it, or started "
+                "over with --fresh"
+            )
         if key not in allowed:
             raise ConfigError(unknown(f"setting in {cls.__name__}", key, allowed))

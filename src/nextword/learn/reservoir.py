@@ -51,8 +51,10 @@ def write_reservoir(path: Path, data: Prepared, *, training: TrainingConfig) -> 
     Raises:
         RunError: the disk is full or cannot be written.
     """
-    known = data.samples(seed=training.seed, learn=training.learn, talks=0.0)
-    held_out = data.held_out_samples(learn=training.learn)
+    known = data.all_samples(seed=training.seed, learn=training.learn)
+    held_out = None  # what was held out is learned in the end
+    if not data.learns_held_out:
+        held_out = data.held_out_samples(learn=training.learn)
     tensors = _named("", known)
     if held_out is not None:
         tensors |= _named(HELD_OUT, held_out)

@@ -5,7 +5,6 @@
       settings.json   what the run was begun with; another start must agree with it
       metrics.jsonl   one line of measured values per step
       finished.json   the summary, once the run has ended
-      earlier/        runs of models that the last one learns from (earlier.py)
       checkpoints/    step-00000100/ …  (checkpoint.py)
 
 Lessons lie there too (teach/records.py); a run leaves them alone.
@@ -190,7 +189,7 @@ class Run:
         """Remove the earlier run; its settings last, as they hold while anything of it is left."""
         self._finished.unlink(missing_ok=True)
         self._metrics.unlink(missing_ok=True)
-        for folder in (self._checkpoints.folder, self._training / EARLIER):
+        for folder in (self._checkpoints.folder, self._training / EARLIER):  # of version 0.1, too
             if folder.exists():
                 shutil.rmtree(folder)
         self._settings.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ class Update:
     learning_rate: float
     tokens_per_second: float
     peak_share: float | None  # 0 … 1 of the machine's matrix peak; None: not measured
-    seconds_left: float
+    seconds_left: float | None  # None: after too few steps to tell
     gradient_norm: float  # before clipping
 
 

@@ -3,9 +3,10 @@
 import contextlib
 import hashlib
 import json
+import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,15 @@ from typing import Any
 import numpy as np
 
 from nextword.errors import FolderError, NextwordError, RunChangedError
+from nextword.evaluate.answers import given_pairs, unanswerable
 from nextword.files import read_json, write_json, write_whole
 from nextword.folder.card import model_card
 from nextword.folder.store import LoadedModel, load_model, save_model
 from nextword.glass.stamp import version_of
 from nextword.learn.allocator import kept_memory, settled_objects
 from nextword.learn.checkpoint import plain
-from nextword.learn.data import Prepared, find_tokenizer, prepare_data
-from nextword.learn.earlier import Earlier
+from nextword.learn.data import SPLIT_RULE, Prepared, find_tokenizer, prepare_data
 from nextword.learn.final import judge_run
-from nextword.learn.generations import Onward, n_models, settings_of, teachers_of, told
-from nextword.learn.plan import Plan
-from nextword.learn.planning import make_plan
 from nextword.learn.precision import peak_of
 from nextword.learn.progress import Quiet, Reporter
 from nextword.learn.report import Trained, card_facts, curves, facts, versions
@@ -38,7 +36,15 @@ from nextword.learn.trainer import Trainer
 from nextword.machine import pick_device, pick_precision
 from nextword.model.decoder import Decoder
 from nextword.text.corpus import Corpus, open_corpus
+from nextword.text.parts import whole
 from nextword.text.tokenizer import Tokenizer
+from nextword.training.backends.choose import version_0_1_backend
+from nextword.training.loop.rounds import train_later_rounds
+from nextword.training.plan.plan import Plan
+from nextword.training.plan.planner import make_plan
+
+ON_PLAN = 0.95  # of the planned steps; fewer are told
+MAX_NAMED = 20  # replies that cannot be learned; of more, how many there are
 
 
 def train(
@@ -72,18 +78,12 @@ def train(
         start = None if request.start is None else load_model(request.start)
         settings = _settings(request, corpus, start)
         with Run.open(request.out, settings, fresh=fresh, warn=reporter.note) as run:
-            digest = _digest(settings)
-            told = reporter.note
-            with Earlier(request.out, digest=digest, started=started, note=told) as earlier:
-                if run.finished:
-                    earlier.remove()
-                    return Trained.earlier(run)
-                training = _Training(
-                    request, corpus, run, reporter, started, digest, start, earlier
-                )
-                if fresh:
-                    training.forget_plan()
-                return training.work()
+            if run.finished:
+                return Trained.earlier(run)
+            training = _Training(request, corpus, run, reporter, started, _digest(settings), start)
+            if fresh:
+                training.forget_plan()
+            return training.work()
 
 
 @dataclass
@@ -97,7 +97,6 @@ class _Training:
     started: float
     digest: str  # of the settings: a plan that an earlier run left in the folder is not taken
     start: LoadedModel | None  # what goes on learning
-    earlier: Earlier  # models that learn before the last one
 
     def work(self) -> Trained:
         try:
@@ -108,15 +107,41 @@ class _Training:
             self._forget_settings()
             raise
         self._keep(plan, data)
+        self._name_unanswerable(data, plan)
         self.reporter.start("Training", facts(self.request, self.corpus, data, plan, trainer))
-        for model in range(2, n_models(plan.training) + 1):
-            self.earlier.learn(trainer)
-            trainer = self._trainer(data, plan)
-            self.reporter.note(told(model, plan.training))
         if trainer.resume():
             self.reporter.note(f"going on from step {trainer.step}")
         trainer.fit()
-        return self._finish(data, trainer)
+        self._name_steps_not_taken(trainer, plan)
+        train_later_rounds(trainer, data, plan, note=self.reporter.note)
+        return self._finish(data, trainer, plan)
+
+    def _name_unanswerable(self, data: Prepared, plan: Plan) -> None:
+        """Name the replies that cannot be learned, and say if the time does not suffice."""
+        if plan.aim != "answers":
+            return
+        context = plan.model.context_length
+        given = given_pairs(data.shards, whole(data.shards), context=context)
+        lines = unanswerable(given, data.tokenizer, context=context)
+        for line in lines[:MAX_NAMED]:
+            self.reporter.note(line)
+        if len(lines) > MAX_NAMED:
+            self.reporter.note(f"and {len(lines) - MAX_NAMED:,} more like these")
+        if plan.minutes_needed is not None and plan.deadline is not None:
+            self.reporter.note(
+                f"{plan.deadline / 60:g} minutes do not suffice to learn all "
+                f"{len(given.answerable):,} replies word for word; about "
+                f"{math.ceil(plan.minutes_needed)} minutes would (--minutes)"
+            )
+
+    def _name_steps_not_taken(self, trainer: Trainer, plan: Plan) -> None:
+        """Say if the first round had fewer steps than planned, since the machine was slower."""
+        planned = plan.training.steps - plan.refit_steps
+        if trainer.round.number == 0 and trainer.step < ON_PLAN * planned:
+            self.reporter.note(
+                f"the machine was slower than before training: {trainer.step:,} steps in the time, "
+                f"{planned:,} were planned"
+            )
 
     @property
     def _folder(self) -> Path:
@@ -145,6 +170,7 @@ class _Training:
             warn=self.reporter.note,
             progress=partial(self.reporter.preparing, "tokenising"),
             model=None if self.start is None else self.start.decoder.config,
+            split_rule=SPLIT_RULE if kept is None else kept["plan"].get("split_rule", 1),
         )
 
     def _tokenizer(self) -> Tokenizer:
@@ -185,46 +211,46 @@ class _Training:
         """A command that could not even begin must not bind the one that mends it."""
         if self._kept() is None:
             (self._folder / "settings.json").unlink(missing_ok=True)
-            self.earlier.remove()
 
     def _trainer(self, data: Prepared, plan: Plan) -> Trainer:
-        """Of the model that learns after the earlier ones."""
-        earlier = self.earlier
-        model = len(earlier.decoders) + 1
-        config = settings_of(plan.training, model)
+        config, pretrained = plan.training, self.start is not None
+        backend = plan.backend
+        if backend is None:
+            backend = version_0_1_backend(plan.model, data, config, pretrained=pretrained)
+        config = replace(config, precision=backend.precision)
         device = pick_device(config.device)
         decoder = Decoder(plan.model, seed=config.seed).to(device)
         if self.start is not None:
             decoder.load_state_dict(self.start.decoder.state_dict())
-            decoder.learned_before = True
         decoder.compute_dtype = pick_precision(config.precision, device)
         trainer = Trainer(
             decoder=decoder,
             training=config,
             samples=data.samples(seed=config.seed, learn=config.learn, talks=config.talks),
             held_out=data.held_out_samples(learn=config.learn),
-            run=self.run if model == n_models(plan.training) else earlier.open(model),
-            reporter=self._reporter_of(model, plan),
-            pace=plan.pace(model, started=self.started, gone=earlier.gone, began=earlier.began),
+            run=self.run,
+            reporter=self.reporter,
+            pace=plan.pace(started=self.started),
             byte_lengths=np.array(data.tokenizer.byte_lengths()),
             settings=plan.as_json() | {"versions": versions()},
-            teachers=teachers_of(earlier.decoders, plan.training),
+            shards=backend.shards,
+            native=backend.native,
+            muon_precision=backend.muon_precision,
+            later_samples=data.all_samples(
+                seed=config.seed, learn=config.learn, talks=config.talks
+            ),
+            later_held_out=(
+                None if data.learns_held_out else data.held_out_samples(learn=config.learn)
+            ),
+            later_reserve=plan.reserve,
         )
         trainer.peak = peak_of(decoder)
         trainer.show_sample = speaker(data, decoder, trainer.reporter)
         return trainer
 
-    def _reporter_of(self, model: int, plan: Plan) -> Reporter:
-        count = n_models(plan.training)
-        if count == 1:
-            return self.reporter
-        after = sum(plan.steps_of(later) for later in range(model + 1, count + 1))
-        left = sum(plan.seconds[model:])
-        return Onward(self.reporter, before=self.earlier.steps, after=after, seconds=left)
-
-    def _finish(self, data: Prepared, trainer: Trainer) -> Trained:
+    def _finish(self, data: Prepared, trainer: Trainer, plan: Plan) -> Trained:
         """Judge, draw the curves, write rehearsal, card and model, mark the run finished."""
-        trained = judge_run(data, trainer, earlier=self.earlier.seconds)
+        trained = judge_run(data, trainer, minutes_needed=plan.minutes_needed)
         write_reservoir(self._folder / RESERVOIR, data, training=trainer.training)
         write_whole(self._folder / "curves.svg", curves(self.run))
         save_model(
@@ -237,7 +263,6 @@ class _Training:
             chat_template=None if self.start is None else self.start.chat_template,
         )
         self.run.mark_finished(trained.summary())
-        self.earlier.remove()
         self.reporter.finish(trained.lines())
         return trained
 

@@ -8,18 +8,18 @@ goes on from its last checkpoint to the same weights, bit for bit, as if nothing
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from nextword.config import TrainingConfig
+from nextword.config import Precision, TrainingConfig
 from nextword.errors import LossError, StoppedError
 from nextword.learn.evaluate import score, to_tensors
-from nextword.learn.generations import disturbed
 from nextword.learn.gradients import Gradients, flops_per_token
 from nextword.learn.loss import NO_LOSS
 from nextword.learn.optimizer import Optimizer
@@ -31,7 +31,7 @@ from nextword.learn.scores import Scores, Update
 from nextword.learn.stop import StopSignals
 from nextword.model.decoder import Decoder
 from nextword.text.order import hash64
-from nextword.text.samples import Batch, Samples
+from nextword.text.samples import Samples
 
 TIMES_EVALUATED = 20  # over a run, unless the config says otherwise
 TIMES_SAVED = 10
@@ -40,6 +40,23 @@ EVALUATED_SHARE = 0.1  # tokens of one evaluation, against those trained on sinc
 KEPT_METRICS = 2000  # the most lines of single steps in metrics.jsonl
 SPOKEN_SHARE = 0.02  # of the time, for letting the model speak
 SAVED_SECONDS = 600.0  # a checkpoint is never older than about this
+
+
+@dataclass(frozen=True)
+class Round:
+    """A stretch of a run with a learning rate that falls to zero.
+
+    Attributes:
+        number: from 0.
+        first_step: steps that were taken before it.
+        peak: its highest learning rate, as a share of the run's.
+        regularized: whether dropout and label smoothing are as the settings have them, or off.
+    """
+
+    number: int = 0
+    first_step: int = 0
+    peak: float = 1.0
+    regularized: bool = True
 
 
 @dataclass
@@ -57,7 +74,14 @@ class Trainer:
         peak: FLOP/s that a matrix product reaches here; None: not measured.
         settings: the resolved configuration and versions, kept with every checkpoint.
         show_sample: called with the step now and then, to let the model speak.
-        teachers: whose probabilities it learns, of disturbed text; none: it learns the text.
+        shards: into how many parts a batch is split; None: as many as suit this machine.
+        native: as in `Gradients`.
+        muon_precision: as in `Optimizer`.
+        later_samples: of all rounds but the first; None: there is but one.
+        later_held_out: what it is judged by in those.
+        later_reserve: seconds to keep free after the last step, in all rounds but the first.
+        round: of a run in several rounds, the one that it is in.
+        findings: plain JSON that later sittings need to know; kept with every checkpoint.
     """
 
     decoder: Decoder
@@ -71,22 +95,72 @@ class Trainer:
     peak: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     show_sample: Callable[[int], None] | None = None
-    teachers: Sequence[Decoder] = ()
+    shards: int | None = None
+    native: bool | None = None
+    muon_precision: Precision | None = None
+    later_samples: Samples | None = None
+    later_held_out: Samples | None = None
+    later_reserve: float = 0.0
+    round: Round = field(default_factory=lambda: Round())
+    findings: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     _optimizer: Optimizer = field(init=False)
 
     def __post_init__(self) -> None:
-        self.decoder.dropout = self.training.dropout
-        rows = self.training.batch_size // self.training.accumulate
-        context = self.samples.context_length
-        self._gradients = Gradients(
-            self.decoder, self.training, rows=rows, context=context, teachers=self.teachers
-        )
-        self._optimizer = Optimizer(self.decoder, self.training, self._gradients.workers)
+        self._set_up()
         self._flops = flops_per_token(self.decoder, self.samples.context_length)
         self._owed = False  # whether this step's evaluation and sample are still to come
         self._saved = time.monotonic()
         self._spoke = 0.0  # seconds
+
+    def _set_up(self, optimizer: Mapping[str, Tensor] | None = None) -> None:
+        """Make what takes steps, for the settings of this round."""
+        training = self._round_settings()
+        self.decoder.dropout = training.dropout
+        rows = training.batch_size // training.accumulate
+        context = self.samples.context_length
+        self._gradients = Gradients(
+            self.decoder,
+            training,
+            rows=rows,
+            context=context,
+            shards=self.shards,
+            native=self.native,
+        )
+        shards = self._gradients.shards
+        self._optimizer = Optimizer(
+            self.decoder,
+            training,
+            self._gradients.pool,
+            shards=shards,
+            muon_precision=self.muon_precision,
+        )
+        if optimizer is not None:
+            self._optimizer.load(optimizer)
+
+    def _round_settings(self) -> TrainingConfig:
+        if self.round.regularized:
+            return self.training
+        return replace(self.training, dropout=0.0, label_smoothing=0.0)
+
+    def begin_round(self, steps: int, *, peak: float, regularized: bool) -> None:
+        """Go on with another round: `later_samples`, a learning rate that falls once more.
+
+        Args:
+            steps: of this round, at most.
+            peak, regularized: see `Round`.
+        """
+        number = self.round.number + 1
+        self._enter(Round(number, self.step, peak, regularized), steps=self.step + steps)
+
+    def _enter(self, entered: Round, *, steps: int) -> None:
+        assert self.later_samples is not None, "a run in rounds goes on as one"
+        changed = entered.regularized != self.round.regularized
+        self.round, self.samples = entered, self.later_samples
+        self.held_out = self.later_held_out
+        self.pace.begin_round(steps, reserve=self.later_reserve)
+        if changed:
+            self._set_up(self._optimizer.tensors())
 
     def fit(self) -> None:
         """Take every step that is left, evaluating, saving and telling on the way.
@@ -124,6 +198,10 @@ class Trainer:
         self.step = checkpoint.step
         self._owed = checkpoint.state["owed"]
         self.pace.load(checkpoint.state["pace"])
+        self.findings = dict(checkpoint.state.get("findings", {}))
+        here = Round(**checkpoint.state.get("round", {}))  # version 0.1 knew no rounds
+        if here.number:
+            self._enter(here, steps=self.pace.steps)
         self.run.rewind_metrics(self.step)
         return True
 
@@ -142,18 +220,21 @@ class Trainer:
                 )
         parts = {"weights": weights, "optimizer": self._optimizer.tensors()}
         state = {"pace": self.pace.state(), "owed": self._owed, "settings": self.settings}
+        state |= {"round": asdict(self.round), "findings": self.findings}
         self.run.save(self.step, parts, state)
         self._saved = time.monotonic()
 
     def _one_step(self) -> None:
         start = time.perf_counter()
         torch.manual_seed(hash64(self.training.seed, self.step) >> 1)  # of dropout
-        first = self.step * self.training.batch_size
+        since = self.step - self.round.first_step
+        first = since * self.training.batch_size
         loss = self._work_out_gradients(first)
         norm = self._optimizer.clip(self.training.gradient_clip or math.inf)
         if not math.isfinite(loss) or not math.isfinite(norm):
             self._not_finite(first, loss, norm)
-        share = rate_share(self.step, self.pace.steps, self.training)
+        steps = self.pace.steps - self.round.first_step
+        share = self.round.peak * rate_share(since, steps, self.training)
         self._optimizer.step(share)
         self.step += 1
         self.pace.count(time.perf_counter() - start, self.step)
@@ -165,20 +246,14 @@ class Trainer:
         config = self.training
         per_part = config.batch_size // config.accumulate
         parts = [
-            self._batch(first + number * per_part, per_part) for number in range(config.accumulate)
+            self.samples.batch(first + number * per_part, per_part)
+            for number in range(config.accumulate)
         ]
         known = max(sum(int((targets != NO_LOSS).sum()) for _, targets, _ in parts), 1)
         total = 0.0
         for part in parts:
             total += self._gradients.add(to_tensors(part, self.decoder.device), known=known)
         return total
-
-    def _batch(self, first: int, count: int) -> Batch:
-        tokens, targets, documents = self.samples.batch(first, count)
-        if self.teachers:
-            words, seed = self.decoder.config.vocab_size, self.training.seed
-            tokens = disturbed(tokens, first, vocab_size=words, seed=seed)
-        return tokens, targets, documents
 
     def _not_finite(self, first: int, loss: float, norm: float) -> None:
         epoch, index = self.samples.locate(first)

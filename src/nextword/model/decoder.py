@@ -61,7 +61,6 @@ class Decoder(nn.Module):
         compute_dtype: what the matrix products are computed in; the weights keep theirs.
         short_bits: of the whole numbers that blocks and loss, in one call each, multiply: 16 or 8;
             0: floats.
-        learned_before: whether it goes on learning from the weights of an earlier training.
         dropout: share dropped while `training`; 0 by default.
     """
 
@@ -70,7 +69,6 @@ class Decoder(nn.Module):
         self.config = config
         self.compute_dtype = torch.float32
         self.short_bits = 0
-        self.learned_before = False
         self.dropout = 0.0
         self.token_embedding = _embedding(config.vocab_size, config.d_model)
         self.token_shift: TokenShift | None = None

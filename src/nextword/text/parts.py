@@ -1,5 +1,7 @@
 """Which documents, or which stretch of the text, are for training and which are held out."""
 
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,8 +68,7 @@ def split(
         ConfigError: an impossible share.
         DataError: a part would be shorter than one sequence.
     """
-    if not 0 <= share < 1:
-        raise ConfigError(f"the share held out is {share}; it must be at least 0 and below 1")
+    _check_share(share)
     everything = whole(shards)
     if share == 0:
         return everything, None
@@ -86,6 +87,80 @@ def split(
                 "shorter --context, another share, or share 0 to train on everything"
             )
     return train, held_out
+
+
+def split_phrasings(
+    shards: Shards, *, share: float, seed: int, prompt_key: Callable[[list[int]], str]
+) -> tuple[Part, Part | None]:
+    """Hold out dialogues whose replies all stand in training too: other phrasings of a prompt.
+
+    Whatever is held out, every reply is still learned from another dialogue, and its prompt stands
+    nowhere else. Of every group of dialogues with the same replies at least one prompt stays in
+    training; groups give one dialogue each before any gives two.
+
+    Args:
+        shards: the prepared dialogues.
+        share: of the dialogues to hold out, at most.
+        seed: of the choice.
+        prompt_key: token ids of all prompts of a dialogue → what equal prompts have in common.
+
+    Returns:
+        The part to train on and the part held out, or None where no reply repeats.
+
+    Raises:
+        ConfigError: an impossible share.
+    """
+    _check_share(share)
+    everything = whole(shards)
+    wanted = round(share * len(everything.spans))
+    if not wanted or shards.n_documents < ENOUGH_DOCUMENTS:
+        return everything, None
+    groups = _by_replies(shards, everything)
+    if not groups:
+        return everything, None
+    keys = [
+        prompt_key(_ids(shards, everything, number, replies=False))
+        for number in range(len(everything.spans))
+    ]
+    elsewhere = Counter(keys)
+    chosen: list[tuple[int, int, list[int]]] = []  # place within its group, hash, dialogues
+    for numbers in groups:
+        same: dict[str, list[int]] = defaultdict(list)
+        for number in numbers:
+            same[keys[number]].append(number)
+        units = sorted((hash64(seed, each[0]), each) for each in same.values())
+        for place, (drawn, unit) in enumerate(units[:-1]):  # the last one stays in training
+            if elsewhere[keys[unit[0]]] == len(unit):  # else its prompt has another reply, too
+                chosen.append((place, drawn, unit))
+    held_out = np.zeros(len(everything.spans), np.bool_)
+    for _, _, unit in sorted(chosen):
+        if held_out.sum() + len(unit) <= wanted:
+            held_out[unit] = True
+    if not held_out.any():
+        return everything, None
+    return Part(everything.spans[~held_out]), Part(everything.spans[held_out])
+
+
+def _by_replies(shards: Shards, part: Part) -> list[list[int]]:
+    """Return the numbers of the dialogues that have the same replies, where there are several."""
+    groups: dict[bytes, list[int]] = defaultdict(list)
+    for number in range(len(part.spans)):
+        replies = np.asarray(_ids(shards, part, number, replies=True), dtype=np.int64)
+        if 0 < len(replies) < part.spans[number, 1] - part.spans[number, 0]:  # has a prompt
+            groups[replies.tobytes()].append(number)
+    return [numbers for numbers in groups.values() if len(numbers) > 1]
+
+
+def _ids(shards: Shards, part: Part, number: int, *, replies: bool) -> list[int]:
+    """Return the tokens of a document's replies, or of its prompts, with their end tokens."""
+    start, stop = part.spans[number].tolist()
+    ids: list[int] = shards.tokens(start, stop)[shards.replies(start, stop) == replies].tolist()
+    return ids
+
+
+def _check_share(share: float) -> None:
+    if not 0 <= share < 1:
+        raise ConfigError(f"the share held out is {share}; it must be at least 0 and below 1")
 
 
 def _by_hash(part: Part, share: float, seed: int) -> tuple[Part, Part]:

@@ -2,16 +2,16 @@
 
 import os
 import signal
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.small_runs import quick, write_dialogues, write_text
 
-from nextword import machine
-from nextword.config import config_from
+from nextword.config import TrainingConfig, config_from
 from nextword.errors import ConfigError, DataError, LossError, RunChangedError, StoppedError
-from nextword.kernels import blocks, short_products
+from nextword.kernels import blocks
 from nextword.ladder import trial
 from nextword.ladder.climb import climb
 from nextword.ladder.request import LadderRequest
@@ -20,6 +20,7 @@ from nextword.ladder.rung import Rung
 from nextword.ladder.rungs import RATES
 from nextword.learn.scores import Update
 from nextword.learn.trainer import Trainer
+from nextword.training.backends import choose
 
 SMALL: dict[str, Any] = {
     "seconds": 0.05, "seeds": 2, "width": 12, "layers": 2, "heads": 3, "context": 11, "batch": 5,
@@ -194,12 +195,22 @@ def test_a_rung_whose_precision_is_not_the_fastest_is_left_out(
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_what_is_fastest_is_what_training_would_pick(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [("float32", "float32"), ("bfloat16", "bfloat16"), ("int8", "int16")],
+)
+def test_what_is_fastest_is_what_training_would_choose(
+    measured: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not blocks.exist():
         pytest.skip("no C compiler, or no product in torch")
     seen: list[str] = []
+
+    def step_times(
+        _: object, __: object, training: TrainingConfig, **___: object
+    ) -> Generator[float]:
+        while True:
+            yield 0.001 if training.precision == measured else 0.002
 
     def noting(trials: trial.Trials, rung: Rung) -> str:
         seen.append(fastest(trials, rung))
@@ -207,11 +218,10 @@ def test_what_is_fastest_is_what_training_would_pick(
 
     fastest = trial.Trials.fastest
     monkeypatch.setattr(trial.Trials, "fastest", noting)
-    monkeypatch.setattr(machine, "has_fast_bfloat16", lambda _: False)
-    for fast in (False, True):
-        monkeypatch.setattr(short_products, "is_fast", lambda fast=fast: fast)
-        climb(asked(tmp_path, rungs=("article", "int16")), watcher=Seen(of=2), fresh=True)
-    assert seen == ["float32", "int16"]
+    monkeypatch.setattr(choose, "step_times", step_times)
+    monkeypatch.setattr(choose, "cache_folder", lambda: None)  # nothing was measured before
+    climb(asked(tmp_path, rungs=("article", "int16")), watcher=Seen(of=2))
+    assert seen == [expected]
 
 
 @pytest.mark.parametrize(

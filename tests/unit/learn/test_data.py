@@ -40,7 +40,8 @@ def test_what_is_held_out_is_never_trained_on(kind: str, seed: int, tmp_path: Pa
         path = write_text(tmp_path / "a.txt")
     else:
         path = write_dialogues(tmp_path / "a.jsonl", count=40 if kind == "dialogues" else 7)
-    data = prepared(path, held_out=0.2, context=16, training={"seed": seed})
+    settings: dict[str, Any] = {"aim": "generalize", "training": {"seed": seed}}
+    data = prepared(path, held_out=0.2, context=16, **settings)
     train, held_out = places(data)
     assert train and held_out and not train & held_out
     assert len(train) + len(held_out) == data.shards.n_tokens
@@ -85,6 +86,16 @@ def test_only_replies_are_learned_when_asked(tmp_path: Path) -> None:
     assert learned == all_replies  # each reply token once, end tokens included
     with pytest.raises(ConfigError, match="windows of text have no replies"):
         prepared(write_text(tmp_path / "a.txt")).samples(seed=0, learn="replies")
+
+
+def test_the_context_holds_all_dialogues_that_are_to_be_answered(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    lines = ['{"prompt": "%s", "reply": "b"}\n' % ("a " * n) for n in [20] * 400 + [200]]
+    path.write_text("".join(lines))
+    assert prepared(path).context == 256  # one of 401 is longer than 128 tokens
+    assert prepared(path, aim="generalize").context == 128  # which holds 99.5 % of them
+    path.write_text('{"prompt": "%s", "reply": "b"}\n' % ("a " * 2000))
+    assert prepared(path).context == 1024  # the most
 
 
 def test_the_context_follows_the_data(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The live picture of a training run."""
 
+import dataclasses
 import io
 import math
 import sys
@@ -70,6 +71,13 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
         assert "43 % of its matrix peak" in text
         assert "prompt  where is the [red]cat[/red]?" in text
         assert "done in 7:05" in text
+
+
+def test_the_time_left_may_not_be_known_yet() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    early = dataclasses.replace(update(3), seconds_left=None)
+    console.print(picture(State(update=early), width=80))
+    assert "step 3 of 1,000 · time left not known yet" in written(console)
 
 
 def test_perplexity_stands_in_for_bits_per_byte() -> None:

@@ -68,7 +68,7 @@ def test_of_dialogues_it_is_that_of_as_many_learned_tokens(
     out = tmp_path / "out"
     settings = {"learn": "replies", "talks": 1.0}
     data = write_dialogues(tmp_path / "a.jsonl", 90)
-    trained = train(request(data, out, training=settings))
+    trained = train(request(data, out, training=settings, aim="generalize"))
     shards, part = learned_from(out, context=16)
     rows = Rows(shards, context_length=16, seed=0, part=part, learn="replies")
     targets = rows.batch(0, rows.n_samples(0))[1]
@@ -105,7 +105,8 @@ def test_three_dialogues_leave_nothing_to_judge_by(
 ) -> None:
     quick(monkeypatch)
     data = write_dialogues(tmp_path / "a.jsonl", 3)
-    trained = train(request(data, tmp_path / "out", held_out=held_out, training={"batch_size": 1}))
+    settings: dict[str, Any] = {"aim": "generalize", "training": {"batch_size": 1}}
+    trained = train(request(data, tmp_path / "out", held_out=held_out, **settings))
     assert (trained.scores, trained.training_loss, trained.parroting) == (None, None, None)
     assert trained.lines()[1:-1] == [
         "advice: hold something out (--held-out 0.1, or more dialogues): nobody can tell what it "
@@ -141,7 +142,7 @@ def test_the_time_for_it_is_a_share_of_the_run_and_of_what_is_left() -> None:
 
 def test_a_run_with_minutes_is_judged_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quick(monkeypatch)
-    monkeypatch.setattr("nextword.learn.plan.MARGIN_SECONDS", 0.2)
+    monkeypatch.setattr("nextword.training.plan.plan.MARGIN_SECONDS", 0.2)
     data = write_text(tmp_path / "a.txt", 400)
     timed = request(data, tmp_path / "out", steps=None, minutes=0.02, context=37)
     trained = train(timed)

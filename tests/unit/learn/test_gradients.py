@@ -1,4 +1,4 @@
-"""A batch's gradients are the same however its rows are dealt out, and every time."""
+"""A batch has the same gradients however it is split into shards, and bit for bit every time."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from nextword.config import Precision, TrainingConfig
 from nextword.errors import ConfigError
 from nextword.kernels import blocks
 from nextword.learn import gradients as module
-from nextword.learn.gradients import Gradients, flops_per_token, n_shares
+from nextword.learn.gradients import Gradients, flops_per_token, n_shards
 from nextword.learn.loss import NO_LOSS
 from nextword.model.decoder import Decoder
 from nextword.presets import preset
@@ -47,54 +47,43 @@ def batch(*, documents: bool) -> module.Rows:
     return ids[:, :-1], targets, apart
 
 
-def found(*, shared: bool, documents: bool = False) -> tuple[float, list[torch.Tensor]]:
+def found(*, shards: int | None, documents: bool = False) -> tuple[float, list[torch.Tensor]]:
     made, rows = decoder(), batch(documents=documents)
     exact = TrainingConfig(steps=1, precision="float32")
-    work = Gradients(made, exact, rows=ROWS, context=CONTEXT, shared=shared)
-    assert work.workers.count == (3 if shared else 1)
+    work = Gradients(made, exact, rows=ROWS, context=CONTEXT, shards=shards)
+    assert work.shards == (shards or 3)
+    assert work.pool.n_threads == min(work.shards, torch.get_num_threads())
     loss = work.add(rows, known=int((rows[1] != NO_LOSS).sum()))
     return loss, [torch.as_tensor(parameter.grad) for parameter in made.parameters()]
 
 
 @pytest.mark.parametrize("documents", [False, True])
-def test_dealt_out_rows_give_the_gradients_of_all(documents: bool) -> None:
-    loss, together = found(shared=False, documents=documents)
-    again, apart = found(shared=True, documents=documents)
+@pytest.mark.parametrize("shards", [None, 2, 5])
+def test_shards_have_the_gradients_of_the_whole_batch(shards: int | None, documents: bool) -> None:
+    loss, together = found(shards=1, documents=documents)
+    again, apart = found(shards=shards, documents=documents)
     assert again == pytest.approx(loss, rel=1e-6)
     for one, other in zip(together, apart, strict=True):
         assert one.abs().max() > 0
         torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["gpt2", "nextword"])  # with a tied embedding, and without
-def test_taught_rows_that_are_dealt_out_give_the_gradients_of_all(name: str) -> None:
-    assert preset("gpt2", vocab_size=9).tied_embeddings
-    assert not preset("nextword", vocab_size=9).tied_embeddings
-    sizes = {"d_model": 8, "n_layers": 2, "n_heads": 2}
-    config = preset(name, vocab_size=VOCABULARY, context_length=CONTEXT, **sizes)
-    teachers = [Decoder(config, seed=seed).eval() for seed in (5, 6)]
-    exact = TrainingConfig(steps=1, precision="float32")
-    losses, gradients = [], []
-    for shared in (False, True):
-        made, rows = Decoder(config, seed=1).train(), batch(documents=True)
-        with torch.no_grad():
-            for parameter in (*made.parameters(), *teachers[0].parameters()):
-                parameter.normal_(std=0.5, generator=torch.Generator().manual_seed(4))
-        work = Gradients(made, exact, rows=ROWS, context=CONTEXT, teachers=teachers, shared=shared)
-        losses.append(work.add(rows, known=37))
-        gradients.append([torch.as_tensor(each.grad) for each in made.parameters()])
-    assert losses[1] == pytest.approx(losses[0], rel=1e-6)
-    for one, other in zip(*gradients, strict=True):
-        assert one.abs().max() > 0
-        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-6)
-
-
 def test_they_are_the_same_every_time() -> None:
-    first = found(shared=True)
+    first = found(shards=None)
     for _ in range(5):
-        loss, again = found(shared=True)
+        loss, again = found(shards=None)
         assert loss == first[0]
         assert all(map(torch.equal, again, first[1]))
+
+
+def test_the_number_of_threads_changes_no_bit_of_the_gradients() -> None:
+    """A run that is resumed with fewer threads goes on in the shards that it was begun with."""
+    loss, expected = found(shards=3)
+    for threads in (2, 1):
+        torch.set_num_threads(threads)
+        again, gradients = found(shards=3)
+        assert again == loss
+        assert all(map(torch.equal, gradients, expected))
 
 
 def test_parts_of_a_batch_add_up() -> None:
@@ -116,7 +105,7 @@ def test_what_goes_wrong_in_a_thread_is_told() -> None:
 
 
 def test_torch_keeps_its_threads() -> None:
-    found(shared=True)
+    found(shards=None)
     assert torch.get_num_threads() == 3
 
 
@@ -124,54 +113,45 @@ def test_more_threads_than_there_are_parameters() -> None:
     torch.set_num_threads(16)
     made = Decoder(preset("seed", vocab_size=VOCABULARY, context_length=CONTEXT, d_model=8))
     work = Gradients(made.train(), TrainingConfig(steps=1), rows=16, context=CONTEXT)
-    assert work.workers.count == 16 > len(list(made.parameters()))
+    assert work.shards == work.pool.n_threads == 16 > len(list(made.parameters()))
     tokens, targets, _ = batch(documents=False)
     work.add((tokens.repeat(4, 1)[:16], targets.repeat(4, 1)[:16], None), known=100)
     assert all(parameter.grad is not None for parameter in made.parameters())
 
 
-def test_rows_are_dealt_out_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_is_split_into_shards_where_that_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     made, plain = decoder(), TrainingConfig(steps=1)
 
-    def shares(rows: int, training: TrainingConfig = plain) -> int:
-        return n_shares(made, training, rows=rows, context=CONTEXT)
+    def shards(rows: int, training: TrainingConfig = plain) -> int:
+        return n_shards(made, training, rows=rows, context=CONTEXT)
 
-    assert shares(5) == 3
-    assert shares(5, TrainingConfig(steps=1, dropout=0.1)) == (3 if blocks.exist() else 1)
-    assert shares(5, TrainingConfig(steps=1, compile="yes")) == 1
-    assert shares(2) == 1  # two would leave the third thread idle
-    assert shares(4) == 1  # and so would the second row of one share
+    assert shards(5) == 3
+    assert shards(5, TrainingConfig(steps=1, dropout=0.1)) == (3 if blocks.exist() else 1)
+    assert shards(5, TrainingConfig(steps=1, compile="yes")) == 1
+    assert shards(2) == 1  # two would leave the third thread idle
+    assert shards(4) == 1  # and so would the second row of one shard
     work = flops_per_token(made, CONTEXT) * CONTEXT
     for name in ("LEAST_WORK", "LEAST_WORK_WHOLE"):
         monkeypatch.setattr(module, name, 2 * work)
-    assert shares(6) == 3
-    assert shares(5) == 1
+    assert shards(6) == 3
+    assert shards(5) == 1
     torch.set_num_threads(6)
-    assert shares(6) == 3
+    assert shards(6) == 3
     dropping = TrainingConfig(steps=1, dropout=0.1)
-    assert shares(6, dropping) == 1  # torch would draw what is dropped
+    assert shards(6, dropping) == 1  # torch would draw what is dropped
     monkeypatch.setattr(module, "LEAST_WORK_WHOLE", work)
-    assert shares(6) == (6 if blocks.exist() else 3)
+    assert shards(6) == (6 if blocks.exist() else 3)
     exact = TrainingConfig(steps=1, precision="float32")
     monkeypatch.setattr(module, "MOST_GRADIENTS", 3 * made.n_parameters)
-    assert shares(6, exact) == 3
+    assert shards(6, exact) == 3
     monkeypatch.setattr(module, "MOST_GRADIENTS_SHORT", 3 * made.n_parameters)
-    assert shares(6) == 3
+    assert shards(6) == 3
 
 
 def test_the_work_of_a_token_is_six_per_weight_and_attention() -> None:
     config = preset("llama", vocab_size=11, d_model=6, n_layers=2, n_heads=3, d_ff=7)
     weights = 2 * (4 * 6 * 6 + 3 * 6 * 7 + 2 * 6) + 6 + 11 * 6  # blocks, last norm, unembedding
     assert flops_per_token(Decoder(config), 5) == 6 * weights + 12 * 2 * 5 * 6
-
-
-def test_of_8_bits_is_only_what_learns_and_not_its_teacher() -> None:
-    if not blocks.exist():
-        pytest.skip("no C compiler, or no product in torch")
-    made, teacher = decoder(), decoder()
-    asked = TrainingConfig(steps=1, precision="int8")
-    Gradients(made, asked, rows=ROWS, context=CONTEXT, teachers=[teacher])
-    assert (made.short_bits, teacher.short_bits) == (8, 16)
 
 
 def test_int16_that_cannot_be_had_is_told() -> None:

@@ -10,9 +10,9 @@ import torch
 from nextword.config import TrainingConfig
 from nextword.errors import CheckpointError
 from nextword.learn.optimizer import Optimizer
-from nextword.learn.workers import Workers
 from nextword.model.decoder import Decoder
 from nextword.presets import preset
+from nextword.training.backends.thread_pool import ThreadPool
 
 IDS = torch.tensor([[3, 1, 4, 1, 5]])
 
@@ -211,10 +211,10 @@ def test_what_another_optimizer_remembers_is_refused() -> None:
 
 @pytest.mark.parametrize("count", [3, 64])
 @pytest.mark.parametrize("kind", ["muon", "adamw"])
-def test_many_workers_do_what_one_does(kind: str, count: int) -> None:
+def test_shards_of_the_weights_take_the_steps_of_the_whole(kind: str, count: int) -> None:
     (decoder, alone), (twin, _) = make(kind), make(kind)
     training = TrainingConfig(steps=10, optimizer=kind, learning_rate=3e-3, weight_decay=0.1)  # type: ignore[arg-type]
-    together = Optimizer(twin, training, Workers(count))
+    together = Optimizer(twin, training, ThreadPool(count), shards=count)
     for _ in range(3):
         lengths = []
         for each, optimizer in ((decoder, alone), (twin, together)):

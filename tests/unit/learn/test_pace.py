@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nextword.learn.pace import Pace
+from nextword.learn.pace import TOLD_FROM, Pace
 
 
 class Clock:
@@ -108,17 +108,29 @@ def test_a_sitting_with_nothing_left_ends_at_once() -> None:
 
 
 def test_the_time_left_follows_the_mean_of_the_latest_steps() -> None:
-    pace = Pace(10, clock=Clock())
+    pace = Pace(70, clock=Clock())
     pace.count(2.0, 1)
-    assert pace.seconds_left(1) == pytest.approx(18.0)
     pace.count(4.0, 2)
     assert pace.seconds_per_step == pytest.approx(4.0)  # the first step only warms up
     pace.count(3.0, 3)
     assert pace.seconds_per_step == pytest.approx(3.5)
     for step in range(4, 60):
         pace.count(3.5, step)
+        assert step < TOLD_FROM or pace.seconds_left(step) == pytest.approx((70 - step) * 3.5)
     pace.count(5.5, 60)
     assert pace.seconds_per_step == pytest.approx(3.6)  # 0.95 × 3.5 + 0.05 × 5.5
-    pace = Pace(10, clock=Clock())
-    pace.count(3.6, 2)
-    assert pace.seconds_left(2) == pytest.approx(8 * 3.6)
+    assert pace.seconds_left(60) == pytest.approx(10 * 3.6)
+
+
+def test_the_time_left_is_not_told_before_some_steps_of_the_sitting() -> None:
+    first = Pace(100, clock=Clock())
+    later = Pace(100, clock=Clock())
+    later.load({"steps": 100, "seconds": 90.0, "used": 90.0})
+    for pace, start in ((first, 0), (later, 40)):
+        assert pace.seconds_left(start) is None
+        for step in range(start + 1, start + TOLD_FROM):
+            pace.count(0.5, step)
+            assert pace.seconds_left(step) is None
+        step = start + TOLD_FROM
+        pace.count(0.5, step)
+        assert pace.seconds_left(step) == pytest.approx((100 - step) * 0.5)

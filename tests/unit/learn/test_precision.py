@@ -1,4 +1,4 @@
-"""What training computes in: whole numbers only where they are fast and can be taken."""
+"""The precision of training: quantized matmuls where they are asked for and possible."""
 
 import dataclasses
 from typing import Any
@@ -10,7 +10,7 @@ from nextword.config import TrainingConfig
 from nextword.errors import ConfigError
 from nextword.kernels import blocks, short_products
 from nextword.learn import precision
-from nextword.learn.precision import goes_at_once, peak_of, short_bits
+from nextword.learn.precision import fits_8_bits, goes_at_once, peak_of, short_bits
 from nextword.model import Decoder
 from nextword.presets import preset
 
@@ -24,68 +24,64 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(short_products, "is_fast", lambda: True)
 
 
-def takes(decoder: Decoder | None = None, **given: Any) -> int:
+def bits(decoder: Decoder | None = None, **given: Any) -> int:
     decoder = decoder or Decoder(preset("qwen3", **SIZES))
     training = dataclasses.replace(PLAIN, **given)
     at_once = goes_at_once(decoder, training, decoder.device)
     return short_bits(decoder, training, decoder.device, at_once=at_once)
 
 
-def test_they_are_taken_where_they_are_fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert takes() == 16
-    assert takes(dropout=0.1) == 16
-    monkeypatch.setattr(short_products, "is_fast", lambda: False)
-    assert not takes()
-    assert takes(precision="int16") == 16  # asked for, they are taken though they be slow
-    assert takes(precision="int8") == 8
+@pytest.mark.parametrize(
+    ("name", "expected"), [("int16", 16), ("int8", 8), ("float32", 0), ("bfloat16", 0)]
+)
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+@pytest.mark.parametrize("is_fast", [True, False])
+def test_the_precision_that_was_asked_for_decides(
+    name: str, expected: int, dropout: float, is_fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(short_products, "is_fast", lambda: is_fast)
+    assert bits(precision=name, dropout=dropout) == expected
 
 
-def test_of_8_bits_they_are_in_large_models_that_are_new(monkeypatch: pytest.MonkeyPatch) -> None:
-    new, old = (Decoder(preset("qwen3", **SIZES)) for _ in range(2))
-    old.learned_before = True
-    monkeypatch.setattr(precision, "LARGE", new.n_parameters)
-    assert (takes(new), takes(old), takes(old, precision="int8")) == (8, 16, 8)
-    assert takes(new, precision="int16") == 16
-    monkeypatch.setattr(precision, "LARGE", new.n_parameters + 1)
-    assert takes(new) == 16
+def test_auto_quantizes_nothing_by_itself() -> None:
+    """It was resolved before, by `choose_backend`."""
+    assert bits(precision="auto") == 0
 
 
 def test_vectors_may_be_too_long_for_8_bits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "LARGE", 1)
     for name in ("d_model", "d_ff", "d_head"):
-        decoder = Decoder(preset("llama", **SIZES | {"n_heads": 1, "d_ff": 17, name: 18}))
+        config = preset("llama", **SIZES | {"n_heads": 1, "d_ff": 17, name: 18})
+        decoder = Decoder(config)
         monkeypatch.setattr(precision, "LONGEST", 18)
-        assert takes(decoder) == 8
+        assert fits_8_bits(config)
+        assert bits(decoder, precision="int8") == 8
         monkeypatch.setattr(precision, "LONGEST", 17)
-        assert takes(decoder) == 16
+        assert not fits_8_bits(config)
+        assert bits(decoder, precision="int16") == 16
         with pytest.raises(ConfigError, match="up to 17 numbers; this model has some of 18"):
-            takes(decoder, precision="int8")
+            bits(decoder, precision="int8")
 
 
-@pytest.mark.parametrize("training", [{"precision": "float32"}, {"compile": "yes"}])
-def test_they_are_not_taken_against_the_settings(training: dict[str, Any]) -> None:
-    assert not takes(**training)
-
-
-def test_they_are_not_taken_where_blocks_are_not_gone_through_at_once() -> None:
+def test_nothing_is_quantized_where_blocks_are_not_one_call() -> None:
     decoder = Decoder(preset("gpt2", **SIZES))
-    assert takes(decoder)
-    assert not short_bits(decoder, PLAIN, decoder.device, at_once=False)
-    assert not takes(Decoder(preset("gpt2", **SIZES, feed_forward="gelu")))
-    decoder.compute_dtype = torch.bfloat16
-    assert not takes(decoder)
+    asked = dataclasses.replace(PLAIN, precision="int16")
+    assert bits(decoder, precision="int16") == 16
+    assert bits(decoder, precision="int16", compile="yes") == 0
+    assert short_bits(decoder, asked, decoder.device, at_once=False) == 0
+    unknown = Decoder(preset("gpt2", **SIZES, feed_forward="gelu"))
+    assert bits(unknown, precision="int16") == 0
 
 
 def test_what_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.device("meta"):
         elsewhere = Decoder(preset("qwen3", **SIZES))
     with pytest.raises(ConfigError, match="the device is meta"):
-        takes(elsewhere, precision="int16")
-    assert not takes(elsewhere)
+        bits(elsewhere, precision="int16")
+    assert bits(elsewhere, precision="float32") == 0
     monkeypatch.setattr(blocks, "exist", lambda: False)
     with pytest.raises(ConfigError, match="a C compiler"):
-        takes(precision="int16")
-    assert not takes()
+        bits(precision="int16")
+    assert bits(precision="float32") == 0
 
 
 def test_the_peak_is_that_of_what_is_computed_in(monkeypatch: pytest.MonkeyPatch) -> None:

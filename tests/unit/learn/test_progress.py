@@ -1,5 +1,6 @@
 """What people see of a training run."""
 
+import dataclasses
 import io
 import math
 import sys
@@ -13,7 +14,7 @@ from nextword.errors import MissingExtraError
 from nextword.learn import progress
 from nextword.learn.display import Display
 from nextword.learn.progress import Lines, Quiet, Reporter, Several, TensorBoard, reporter_for
-from nextword.learn.readable import duration, rate, share, visible
+from nextword.learn.readable import duration, rate, share, time_left, visible
 from nextword.learn.scores import Update
 
 
@@ -55,6 +56,14 @@ def test_numbers_as_people_read_them() -> None:
         "100 %",
     ]
     assert [rate(value) for value in (7.44, 123456, 1.234e6)] == ["7.4", "123,456", "1.23 million"]
+
+
+def test_the_time_left_may_not_be_known_yet() -> None:
+    assert time_left(7) == "0:07 left"
+    assert time_left(None) == "time left not known yet"
+    stream = io.StringIO()
+    Lines(stream, clock=FakeClock()).update(dataclasses.replace(update(1), seconds_left=None))
+    assert stream.getvalue().endswith("43 % of peak  time left not known yet\n")
 
 
 def test_lines_come_at_two_percent_of_the_steps_and_carry_no_control_codes() -> None:

@@ -10,12 +10,30 @@ import numpy as np
 import pytest
 from tests.unit.learn.fakes import scores
 
+from nextword.evaluate.answers import AnswerScores
 from nextword.learn.evaluate import ReplyScores
 from nextword.learn.parrot import Parroting
 from nextword.learn.report import Trained, loss_share
 from nextword.learn.run import Run
 from nextword.text.samples import Batch, Samples
 
+ANSWERS = Trained(
+    folder=Path("models/mine"),
+    steps=300,
+    seconds=12.5,
+    answers=AnswerScores(n_pairs=1200, n_exact=1190, n_generated=1200, n_ended=1199),
+    advice="nothing to mend: 99.2% of the given replies are as given",
+)
+PHRASINGS = dataclasses.replace(
+    ANSWERS,
+    scores=scores(),
+    answers=AnswerScores(
+        n_pairs=1200, n_exact=640, n_generated=960, n_ended=959, n_contradictory=4, n_too_long=2
+    ),
+    phrasings=AnswerScores(n_pairs=40, n_exact=31, n_generated=40, n_ended=40),
+    held_out_until=1240,
+    minutes_needed=7.5,
+)
 FULL = Trained(
     folder=Path("models/mine"),
     steps=300,
@@ -40,6 +58,24 @@ def test_the_end_in_plain_lines() -> None:
     ]
 
 
+def test_where_the_aim_is_to_answer_the_given_replies_come_first() -> None:
+    assert ANSWERS.lines() == [
+        "1,190 of 1,200 replies as given, 1,199 ended by the end token",
+        "advice: nothing to mend: 99.2% of the given replies are as given",
+        "model saved in models/mine",
+    ]
+    assert PHRASINGS.lines()[:4] == [
+        "640 of 1,200 replies as given, 959 of 960 that there was time to generate ended by the "
+        "end token",
+        "not counted: 4 replies to prompts that stand with different replies",
+        "not counted: 2 replies that do not fit into the context",
+        "of 40 other phrasings 31 answered right (by the model after step 1,240; they were "
+        "learned after that)",
+    ]
+    never_learned = dataclasses.replace(PHRASINGS, held_out_until=None)
+    assert never_learned.lines()[3] == "of 40 other phrasings 31 answered right"
+
+
 def test_a_text_searched_in_part() -> None:
     parroting = Parroting(copied=0.0, usual=0.1, n_outputs=10, searched=0.37)
     text = dataclasses.replace(FULL, replies=None, parroting=parroting)
@@ -56,8 +92,8 @@ def test_only_what_was_measured_is_said() -> None:
 
 @pytest.mark.parametrize(
     "trained",
-    [FULL, Trained(folder=Path("m"), steps=1, seconds=0.1, scores=None, replies=None)],
-    ids=["full", "bare"],
+    [FULL, ANSWERS, PHRASINGS, Trained(folder=Path("m"), steps=1, seconds=0.1)],
+    ids=["full", "answers", "phrasings", "bare"],
 )
 def test_a_finished_run_says_the_same_again(trained: Trained) -> None:
     kept = json.loads(json.dumps(trained.summary()))

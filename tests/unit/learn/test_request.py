@@ -37,6 +37,8 @@ def test_without_a_budget_it_is_five_minutes() -> None:
         ({"model": {"context_length": 3}}, "it follows from --context"),
         ({"model": {"n_head": 3}}, "Did you mean 'n_heads'"),
         ({"model": {"d_model": 30, "n_heads": 4}}, "d_model 30 is not a multiple of n_heads 4"),
+        ({"aim": "answer"}, "Did you mean 'answers'"),
+        ({"training": {"generations": 2}}, "training.generations is no longer a setting"),
         ({"training": {"steps": 3}}, "it follows from --steps"),
         ({"training": {"learningrate": 1.0}}, "Did you mean 'learning_rate'"),
         ({"training": {"dropout": 1.5}}, "dropout is 1.5"),
@@ -61,8 +63,8 @@ def test_the_settings_are_all_but_the_places() -> None:
     assert not {"data", "out"} & settings.keys()
 
 
-def test_a_run_without_a_start_is_told_as_before_there_was_one(tmp_path: Path) -> None:
+def test_later_settings_that_nobody_gave_are_not_kept_with_the_run(tmp_path: Path) -> None:
     """So that a run that an earlier Nextword began goes on."""
-    assert "start" not in TrainRequest(data=("a",), out=tmp_path).settings()
-    begun = TrainRequest(data=("a",), out=tmp_path, start="there")
-    assert begun.settings()["start"] == "there"
+    assert not {"start", "aim"} & TrainRequest(data=("a",), out=tmp_path).settings().keys()
+    begun = TrainRequest(data=("a",), out=tmp_path, start="there", aim="generalize")
+    assert (begun.settings()["start"], begun.settings()["aim"]) == ("there", "generalize")

@@ -21,7 +21,8 @@ TRAINING = TrainingConfig(steps=1, batch_size=1, seed=3)
 def prepared(data: Path, tmp_path: Path, held_out: float = 0.2) -> Prepared:
     corpus = open_corpus([str(data)])
     tokenizer = Tokenizer.learn([data.read_text()], kind="words")
-    asked = request(data, tmp_path / "out", held_out=held_out, context=7)
+    settings = {"held_out": held_out, "context": 7, "aim": "generalize"}
+    asked = request(data, tmp_path / "out", **settings)
     return prepare_data(asked, corpus, tokenizer, tmp_path / "shards", warn=print)
 
 
@@ -91,7 +92,8 @@ def test_another_tokenizers_sample_is_told_and_left_out(tmp_path: Path) -> None:
 
 def test_a_training_leaves_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quick(monkeypatch)
-    train(request(write_dialogues(tmp_path / "data.jsonl"), tmp_path / "out", steps=2))
+    data = write_dialogues(tmp_path / "data.jsonl")
+    train(request(data, tmp_path / "out", steps=2, aim="generalize"))
     found = read_reservoir(tmp_path / "out")
     assert found is not None and found.held_out is not None
     assert found.known[0].shape[1] == 16

@@ -269,6 +269,7 @@ def test_fresh_removes_the_earlier_run_and_nothing_else(run: Run) -> None:
     run.mark_finished({})
     (run.folder / "config.json").write_text("{}", encoding="utf-8")
     (run.folder / "training" / "lessons.jsonl").write_text("mine\n", encoding="utf-8")
+    (run.folder / "training" / "earlier" / "1").mkdir(parents=True)  # of version 0.1
 
     with reopen(run, changed(training={"steps": 200}), fresh=True) as again:
         assert again.load() is None and again.metrics() == [] and not again.finished

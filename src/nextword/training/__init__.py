@@ -1,0 +1,1 @@
+"""Text → better weights. Modules move here from `learn` as they are rewritten."""

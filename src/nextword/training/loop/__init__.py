@@ -1,0 +1,1 @@
+"""The training loop. Modules move here from `learn` as they are rewritten."""

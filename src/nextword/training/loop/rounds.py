@@ -1,0 +1,79 @@
+"""The rounds of a run whose aim is to answer: measure other phrasings, then learn everything.
+
+The first round is trained like any run. What follows it is here: the held-out phrasings are
+measured on the model as it is then, and learned from then on; a run that has time goes on in short
+rounds until every reply that was given is exact.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+
+from nextword.evaluate.answers import count_answers, given_pairs, known_replies, screen
+from nextword.learn.data import Prepared
+from nextword.learn.trainer import Trainer
+from nextword.text.parts import whole
+from nextword.training.plan.answers import REFIT_PEAK
+from nextword.training.plan.plan import Plan
+
+PHRASINGS = "phrasings"  # in the findings of a run: AnswerScores of those held out, and the step
+SCORES = "scores"  # in the findings: Scores of the held-out part, measured then, too
+ASKING_SHARE = 0.2  # of the time that is left, for asking the held-out phrasings
+LEAST_SHARE = 0.5  # of a further round that there must be time for
+
+
+def train_later_rounds(
+    trainer: Trainer, data: Prepared, plan: Plan, *, note: Callable[[str], None]
+) -> None:
+    """Go on after the first round, where the aim is to answer, until all is learned.
+
+    Args:
+        trainer: has taken the steps of the round that it is in.
+        data, plan: of the run.
+        note: is told, in one sentence, of each thing that a person should know.
+
+    Raises:
+        StoppedError: as `Trainer.fit`; everything is saved.
+    """
+    if plan.aim != "answers":
+        return
+    if trainer.round.number == 0:
+        if data.learns_held_out:
+            _measure_phrasings(trainer, data)
+        if not plan.refit_steps:
+            return
+        trainer.begin_round(plan.refit_steps, peak=REFIT_PEAK, regularized=False)
+        trainer.fit()
+    if plan.deadline is None:
+        return
+    context = trainer.decoder.config.context_length
+    pairs = given_pairs(data.shards, whole(data.shards), context=context).answerable
+    while True:
+        with trainer.own_precision():
+            exact = screen(trainer.decoder, pairs, pad_id=data.tokenizer.pad_id)
+        needed = LEAST_SHARE * plan.refit_steps * trainer.pace.seconds_per_step
+        if exact.all() or trainer.pace.seconds_to_spare < needed:
+            return
+        note(f"{exact.sum():,} of {len(pairs):,} replies are learned; another round follows")
+        trainer.begin_round(plan.refit_steps, peak=REFIT_PEAK, regularized=False)
+        trainer.fit()
+
+
+def _measure_phrasings(trainer: Trainer, data: Prepared) -> None:
+    """Let the model reply to the held-out phrasings, before it learns them."""
+    assert data.held_out is not None
+    shards, part = data.held_out
+    context = trainer.decoder.config.context_length
+    asked = known_replies(
+        given_pairs(shards, part, context=context),
+        given_pairs(data.shards, data.train, context=context),
+    )
+    until = None
+    if trainer.pace.timed:
+        until = time.monotonic() + ASKING_SHARE * max(trainer.pace.seconds_to_end, 0.0)
+    with trainer.own_precision():
+        scores = trainer.final_scores()
+        answers = count_answers(trainer.decoder, data.tokenizer, asked, until=until)
+    assert scores is not None
+    found = dataclasses.asdict(answers) | {"step": trainer.step}
+    trainer.findings = {PHRASINGS: found, SCORES: dataclasses.asdict(scores)}

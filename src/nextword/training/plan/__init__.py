@@ -1,0 +1,1 @@
+"""The dial: which model, and how many steps, for this data, time and machine."""

@@ -1,0 +1,17 @@
+"""A small text, prepared once."""
+
+import pytest
+from tests.small_runs import write_text
+from tests.unit.training.plan.requests import asked
+
+from nextword.learn.data import Prepared, find_tokenizer, prepare_data
+from nextword.text.corpus import open_corpus
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """Prepare 2,000 short sentences, of which a tenth is held out."""
+    folder = tmp_path_factory.mktemp("plan")
+    request = asked(folder, path=write_text(folder / "a.txt", 2000))
+    corpus = open_corpus(request.data)
+    return prepare_data(request, corpus, find_tokenizer(request, corpus), folder, warn=print)
