@@ -1,24 +1,29 @@
 """What this machine is and can do: devices, precision, cores, memory, speed of matrix products."""
 
+import contextlib
 import ctypes
 import functools
+import math
 import os
 import platform
 import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
 import torch
 
+from nextword.common.load import LoadMeter
 from nextword.config import Precision
 from nextword.errors import ConfigError, unknown
 
 ROOT = Path("/")
+SHARED = 0.3  # of a core; a program that uses more of it counts as one that keeps it busy
+_load = LoadMeter()
 FEW_THREADS = 4  # that a product of 1024 × 1024 keeps busy
 
 # Names that people know ← flags of Linux's /proc/cpuinfo (x86 and ARM) and of macOS's sysctl.
@@ -126,6 +131,34 @@ def cores(*, root: Path = ROOT) -> int:
         return os.cpu_count() or 1
     allowed = os.sched_getaffinity(0)
     return max(1, min(_physical(allowed, root), *_cpu_limits(root), len(allowed)))
+
+
+@contextlib.contextmanager
+def adaptive_threads() -> Iterator[Callable[[], None]]:
+    """Let torch use as many threads as there are free cores, and afterwards as many as before.
+
+    A thread that shares its core with another program holds up all others after every operation.
+    Not for what must give the same bits whatever the load: sums round by the number of threads.
+
+    Yields:
+        What adapts the number anew; to be called now and then, it costs next to nothing.
+    """
+    most = torch.get_num_threads()
+
+    def adapt() -> None:
+        taken = math.floor(_load.busy_cores() + 1 - SHARED)
+        threads = max(1, min(most, len(os.sched_getaffinity(0)) - taken))
+        if threads != torch.get_num_threads():
+            torch.set_num_threads(threads)
+
+    if most == 1 or not hasattr(os, "sched_getaffinity"):
+        yield lambda: None
+        return
+    adapt()
+    try:
+        yield adapt
+    finally:
+        torch.set_num_threads(most)
 
 
 def memory_bytes(*, root: Path = ROOT) -> int | None:

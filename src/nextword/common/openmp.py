@@ -2,15 +2,17 @@
 
 GNU's OpenMP, which torch uses on Linux, lets a waiting thread spin for milliseconds before it
 sleeps. On an idle machine that is the fastest way. Where another program holds up one thread, the
-others burn their cores meanwhile, and so keep the one that they wait for from running: steps take
-two to five times as long as on a single thread. A bound of some microseconds costs nothing on an
-idle machine and all but removes that (docs/lab-log.md, "A busy machine").
+others burn their cores meanwhile, and so keep the one that they wait for from running: work takes
+three to six times as long as on a single thread. A bound that is longer than the gaps between two
+operations costs nothing on an idle machine and takes the worst off a busy one; the rest is the
+number of threads, which follows the load (`machine.adaptive_threads`). Measured: docs/lab-log.md,
+"A busy machine".
 """
 
 import os
 import sys
 
-SPINS = 2000  # rounds of a waiting loop before a thread sleeps; about 30 microseconds
+SPINS = 10_000  # rounds of a waiting loop before a thread sleeps; some 150 microseconds
 CHOSEN = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # by which a person decides
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from nextword.config import ReplyConfig
 from nextword.learn.evaluate import prompts_and_replies
 from nextword.learn.readable import visible
+from nextword.machine import adaptive_threads
 from nextword.model.decoder import Decoder
 from nextword.reply.engine import generate_many
 from nextword.text.parts import Part
@@ -48,6 +49,7 @@ class AnswerScores:
         n_exact: of these, word for word as given, and ended.
         n_generated: replies that were generated to count; fewer than `n_pairs` if time ran out.
         n_ended: of those generated, ended by the end token.
+        n_likely: of those that were not generated, how many the forward pass found right.
         n_contradictory: replies to a prompt that also has another reply; not in `n_pairs`.
         n_too_long: replies that do not fit into the context; not in `n_pairs`.
     """
@@ -56,13 +58,14 @@ class AnswerScores:
     n_exact: int
     n_generated: int
     n_ended: int
+    n_likely: int = 0
     n_contradictory: int = 0
     n_too_long: int = 0
 
     @property
     def exact(self) -> float:
-        """Return the share of the pairs that are exact, 0 … 1."""
-        return self.n_exact / max(self.n_pairs, 1)
+        """Return the share of the pairs that are exact, 0 … 1, the likely ones among them."""
+        return (self.n_exact + self.n_likely) / max(self.n_pairs, 1)
 
     @property
     def ended(self) -> float:
@@ -175,6 +178,7 @@ def screen(decoder: Decoder, pairs: Sequence[Pair], *, pad_id: int) -> NDArray[n
     return right
 
 
+@adaptive_threads()
 def _screen_rows(decoder: Decoder, pairs: Sequence[Pair], pad_id: int) -> list[bool]:
     width = max(len(pair.prompt) + len(pair.reply) for pair in pairs) - 1
     ids = torch.full((len(pairs), width + 1), pad_id)
@@ -241,6 +245,7 @@ def count_answers(
         n_exact=exact,
         n_generated=generated,
         n_ended=ended,
+        n_likely=max(len(first) - generated, 0),
         n_contradictory=given.n_contradictory,
         n_too_long=len(given.too_long),
     )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nextword.learn.loss import NO_LOSS, loss_sum
 from nextword.learn.scores import Scores
+from nextword.machine import adaptive_threads
 from nextword.model.decoder import Decoder
 from nextword.text.parts import Part
 from nextword.text.samples import Samples
@@ -66,8 +67,9 @@ def score(
     for first in range(0, count, per_batch):
         batch = samples.batch(first, min(per_batch, count - first))
         tokens, targets, documents = to_tensors(batch, decoder.device)
-        logits = decoder(tokens, documents=documents)  # [B, T, V]
-        _add(tally, logits.float(), targets)
+        with adaptive_threads():
+            logits = decoder(tokens, documents=documents)  # [B, T, V]
+            _add(tally, logits.float(), targets)
         if byte_lengths is not None:
             known = batch[1][batch[1] != NO_LOSS]
             tally.text_bytes += int(byte_lengths[known].sum())

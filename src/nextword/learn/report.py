@@ -103,13 +103,13 @@ class Trained:
         answers, phrasings = self.answers, self.phrasings
         if answers is None:
             return
-        generated = ""
+        line = f"{answers.n_exact:,} of {answers.n_pairs:,} replies as given"
+        if answers.n_likely:
+            line += f" and {answers.n_likely:,} more likely, which there was no time to generate"
+        ended = f"{answers.n_ended:,}"
         if answers.n_generated < answers.n_pairs:
-            generated = f" of {answers.n_generated:,} that there was time to generate"
-        yield (
-            f"{answers.n_exact:,} of {answers.n_pairs:,} replies as given, "
-            f"{answers.n_ended:,}{generated} ended by the end token"
-        )
+            ended += f" of {answers.n_generated:,} that were generated"
+        yield f"{line}, {ended} ended by the end token"
         if answers.n_contradictory:
             yield (
                 f"not counted: {answers.n_contradictory:,} replies to prompts that stand with "

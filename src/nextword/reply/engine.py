@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nextword.config import ModelConfig, ReplyConfig
 from nextword.errors import ContextError, DataError, TokenizerError
+from nextword.machine import adaptive_threads
 from nextword.model import Decoder, KeyValueCache
 from nextword.reply.sampling import Choice, candidates, choose_many, pick, seeded
 
@@ -161,7 +162,7 @@ def _steps(
     cache = _cache(decoder, rows=1, capacity=len(ids) + budget)
     fed = 0
     for left in range(budget - 1, -1, -1):
-        with _reading(decoder):  # not around the yield: the caller's code runs there
+        with _reading(decoder), adaptive_threads():  # not around the yield: others' code runs there
             logits = decoder(torch.tensor([ids[fed:]], device=decoder.device), cache=cache)
             choice = pick(logits[0, -1], config, ids, draws)
             others = candidates(logits[0, -1], config, ids, count=top) if top else []
@@ -211,6 +212,7 @@ def _work(
         feed = [row.ids[-1:] for row in side_by_side]  # of an ended row, its last again
 
 
+@adaptive_threads()
 def _forward(
     decoder: Decoder,
     feed: Sequence[Sequence[int]],

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from nextword.glass.verdicts import most_likely
+from nextword.machine import adaptive_threads
 from nextword.model.decoder import Decoder
 from nextword.teach.records import Kept
 
@@ -49,6 +50,7 @@ class Judged:
         return bool(self.predicted_id == self.target["token_id"])
 
 
+@adaptive_threads()
 @torch.no_grad()
 def judged(decoder: Decoder, lessons: Sequence[Kept]) -> list[Judged]:
     """Every target of every sentence of some lessons, in order."""

@@ -11,6 +11,7 @@ from nextword.errors import LossError
 from nextword.glass.account import Account
 from nextword.glass.recording import record
 from nextword.glass.verdicts import NOT_FINITE, most_likely, rank_of
+from nextword.machine import adaptive_threads
 from nextword.model.decoder import Decoder
 from nextword.reply.engine import generate_many
 from nextword.teach.correction import Correction
@@ -29,6 +30,7 @@ Role = Literal["taught", "phrasing"]
 Said = tuple[list[tuple[Side, ...]], list[str | None]]  # for each correction: sides and reply
 
 
+@adaptive_threads()
 @torch.no_grad()
 def said(decoder: Decoder, corrections: Sequence[Correction], tokenizer: Tokenizer) -> Said:
     """What a decoder says at every target of some corrections, and in reply to their prompts.

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nextword.learn.evaluate import to_tensors
+from nextword.machine import adaptive_threads
 from nextword.model.decoder import Decoder
 from nextword.teach.rehearsal import Rehearsal
 from nextword.teach.sequences import n_documents, picked
@@ -97,6 +98,7 @@ def chosen(n: int, count: int, *, step: int, seed: int) -> NDArray[np.int64]:
     )
 
 
+@adaptive_threads()
 def log_probabilities(decoder: Decoder, batch: Batch) -> list[Tensor]:
     """For each sequence, log-probabilities [n, V] at its n positions with a target, float32."""
     tokens, targets, documents = to_tensors(batch, decoder.device)

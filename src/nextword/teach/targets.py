@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nextword.machine import adaptive_threads
 from nextword.model.decoder import Decoder
 from nextword.teach.correction import Correction
 
@@ -36,6 +37,7 @@ class Look:
         return sorted(set(self.rows[~self.right].tolist()))
 
 
+@adaptive_threads()
 def look(decoder: Decoder, corrections: Sequence[Correction]) -> Look:
     """What a decoder says of every target, in order; differentiable."""
     longest = max(len(item.ids) for item in corrections) - 1
@@ -59,6 +61,7 @@ def look(decoder: Decoder, corrections: Sequence[Correction]) -> Look:
     )
 
 
+@adaptive_threads()
 @torch.no_grad()
 def misses(decoder: Decoder, corrections: Sequence[Correction]) -> set[Correction]:
     """Those of many corrections that do not hold."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from nextword.machine import adaptive_threads
 from nextword.model.decoder import Decoder
 from nextword.teach.config import CLIP, RATES, TeachingConfig
 from nextword.teach.correction import Correction
@@ -113,6 +114,7 @@ class Teacher:
         self._held = 1.0  # of the rehearsal weight
         self._best: tuple[float, Change] | None = None  # share that stayed, and what left it so
 
+    @adaptive_threads()
     @torch.inference_mode(False)
     @torch.enable_grad()
     def _look(self, number: int) -> tuple[Look, float]:
@@ -140,6 +142,7 @@ class Teacher:
         together = [*(self._earlier[index] for index in drawn), *self._failing[-FAILING:]]
         return list(dict.fromkeys(together))
 
+    @adaptive_threads()
     @torch.inference_mode(False)
     @torch.enable_grad()
     def _adjust(self) -> None:
@@ -154,6 +157,7 @@ class Teacher:
         nn.utils.clip_grad_norm_(parameters, CLIP)
         self._rule.step(1.0)
 
+    @adaptive_threads()
     def _ended(self, number: int, seconds: float, looked: Look) -> Outcome | None:
         """How the lesson ended, or None while it goes on."""
         config = self._config

@@ -30,7 +30,8 @@ from nextword.training.plan.sizes import (
 from nextword.training.plan.throughput import tokens_per_second
 
 MAX_EPOCHS = 100.0  # more bring nothing to other phrasings
-MIN_EPOCHS = 30.0  # fewer leave replies unlearned, at any learning rate
+REGULARIZED_EPOCHS = 60.0  # with fewer, dropout would leave replies unlearned
+MIN_EPOCHS = 20.0  # fewer leave replies unlearned even without
 DEPTH = 3  # of small data
 REFIT_SHARE = 0.2  # of the steps, for the second round
 REFIT_PEAK = 0.5  # its highest learning rate, as a share of the first one's
@@ -98,7 +99,14 @@ def plan_answers(
     possible = left * speed / epoch
     epochs = min(possible, MAX_EPOCHS)
     steps = max(math.ceil(epochs * epoch / (batch * data.context)), 2)
-    settings = training_settings(request, data, batch=batch, steps=steps, often=True)
+    settings = training_settings(
+        request,
+        data,
+        batch=batch,
+        steps=steps,
+        often=True,
+        regularize=epochs >= REGULARIZED_EPOCHS,
+    )
     needed = None
     if possible < MIN_EPOCHS:
         needed = (seconds - left + MIN_EPOCHS * epoch / speed) / 60

@@ -146,8 +146,10 @@ def _timed_text(request: TrainRequest, data: Prepared, *, seconds: float, starte
     tokens = batch * data.context
     most = -(-worth // tokens)
     steps = min(max(int(left * speed / tokens), 1), most)
+    # with too little time for all replies, as many as can be are learned by heart
+    regularize = dropout and data.aim != "answers"
     training = training_settings(
-        request, data, batch=batch, steps=steps, often=often, regularize=dropout
+        request, data, batch=batch, steps=steps, often=often, regularize=regularize
     )
     plan = Plan(model, training, seconds, (), most)
     why = [_timed_reason(request, plan, data, speed=speed)]

@@ -90,7 +90,8 @@ def training_settings(
         data: the prepared data.
         batch, steps: sequences of a step, and steps.
         often: whether the data is gone through often enough for the gentle rates.
-        regularize: whether data gone through often gets dropout, too: there is time for it.
+        regularize: whether data gone through often gets dropout, too: there is time for it. Where
+            the aim is to answer, label smoothing comes and goes with it.
         defaults: of settings that nobody asked for, before all others.
     """
     settings = dict(request.training) | {"batch_size": batch, "steps": steps}
@@ -100,7 +101,10 @@ def training_settings(
     if often or data.model is not None:  # what is known already is not shaken
         settings = with_gentle_rates(settings)
     if often and regularizes(request, data):
-        settings = with_regularization(settings if regularize else {"dropout": 0.0} | settings)
+        off = {"dropout": 0.0}
+        if data.aim == "answers":
+            off["label_smoothing"] = 0.0  # it would keep replies from being learned by heart
+        settings = with_regularization(settings if regularize else off | settings)
     return config_from(TrainingConfig, settings)
 
 
