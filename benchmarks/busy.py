@@ -43,7 +43,7 @@ def train(precision: str) -> Callable[[], object]:
     config = preset("qwen3", vocab_size=1024, context_length=128, depth=3)
     training = TrainingConfig(steps=1, precision=precision, dropout=0.2)  # type: ignore[arg-type]
     step = Step(config, batch=10, training=training)
-    return lambda: [step() for _ in range(6)]
+    return lambda: [step() for _ in range(4)]
 
 
 def block(activity: str, folder: Path) -> Callable[[], object]:
@@ -60,7 +60,7 @@ def block(activity: str, folder: Path) -> Callable[[], object]:
     if activity == "teach":
         from nextword.teach.config import TeachingConfig
 
-        config = TeachingConfig(steps=10, seconds=60.0)
+        config = TeachingConfig(steps=4, seconds=60.0)
 
         def teach() -> None:
             lesson = model.teach([("where is the cat?", "in the tree")], config=config)
@@ -72,7 +72,7 @@ def block(activity: str, folder: Path) -> Callable[[], object]:
     from nextword.text.shards import Shards
 
     shards = Shards(folder / "training" / "data" / "train")
-    return lambda: judge(model.decoder, model.tokenizer, shards, replies=32)
+    return lambda: judge(model.decoder, model.tokenizer, shards, replies=8)
 
 
 def work(activity: str, folder: Path) -> None:

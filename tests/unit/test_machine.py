@@ -194,3 +194,39 @@ def test_facts_name_each_thing_once(monkeypatch: pytest.MonkeyPatch) -> None:
     text = {fact.name: fact.text for fact in facts}
     assert text["cpu float32"] == "2.5 TFLOP/s, measured matrix peak"
     assert text["cores"] == f"{machine.cores()} for this process"
+
+
+@pytest.mark.parametrize(
+    ("busy", "threads"),
+    [(0.0, 3), (0.2, 3), (0.4, 2), (1.0, 2), (1.2, 2), (1.9, 1), (9.0, 1)],
+)
+def test_threads_follow_the_load_and_come_back(
+    busy: float, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setattr(machine._load, "busy_cores", lambda: busy)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    torch.set_num_threads(3)
+    try:
+        with machine.adaptive_threads() as adapt:
+            assert torch.get_num_threads() == threads
+            monkeypatch.setattr(machine._load, "busy_cores", lambda: 2.0)
+            adapt()
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_on_more_cores_than_threads_all_threads_find_a_free_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setattr(machine._load, "busy_cores", lambda: 2.0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    torch.set_num_threads(3)
+    try:
+        with machine.adaptive_threads():
+            assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -42,12 +42,12 @@ class LoadMeter:
             lines = self._stat.read_text(encoding="ascii").splitlines()
             cores = {f"cpu{number}" for number in os.sched_getaffinity(0)}
             ticks = os.sysconf("SC_CLK_TCK")
-        except (OSError, ValueError, AttributeError):
+            busy = sum(_busy_ticks(line) for line in lines if line.split(" ")[0] in cores)
+        except (OSError, ValueError, AttributeError):  # no Linux, or another layout
             return None
-        busy = 0
-        for line in lines:
-            name, *numbers = line.split()
-            if name in cores:
-                counts = [int(number) for number in numbers[:8]]  # guests are counted twice
-                busy += sum(counts) - sum(counts[place] for place in IDLE)
         return time.monotonic(), busy / ticks, time.process_time()
+
+
+def _busy_ticks(line: str) -> int:
+    counts = [int(number) for number in line.split()[1:9]]  # guests are counted twice
+    return sum(counts) - sum(count for place, count in enumerate(counts) if place in IDLE)

@@ -65,8 +65,7 @@ def test_where_the_aim_is_to_answer_the_given_replies_come_first() -> None:
         "model saved in models/mine",
     ]
     assert PHRASINGS.lines()[:4] == [
-        "640 of 1,200 replies as given, 959 of 960 that were generated ended by the "
-        "end token",
+        "640 of 1,200 replies as given, 959 of 960 that were generated ended by the end token",
         "not counted: 4 replies to prompts that stand with different replies",
         "not counted: 2 replies that do not fit into the context",
         "of 40 other phrasings 31 answered right (by the model after step 1,240; they were "

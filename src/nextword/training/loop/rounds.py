@@ -9,16 +9,20 @@ import dataclasses
 import time
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nextword.evaluate.answers import count_answers, given_pairs, known_replies, screen
 from nextword.learn.data import Prepared
 from nextword.learn.trainer import Trainer
-from nextword.text.parts import whole
+from nextword.text.parts import Part, whole
 from nextword.training.plan.answers import REFIT_PEAK
 from nextword.training.plan.plan import Plan
 
 PHRASINGS = "phrasings"  # in the findings of a run: AnswerScores of those held out, and the step
 SCORES = "scores"  # in the findings: Scores of the held-out part, measured then, too
 ASKING_SHARE = 0.2  # of the time that is left, for asking the held-out phrasings
+KNOWN_SHARE = 0.99  # of the replies; with fewer the second round is not regularized
 LEAST_SHARE = 0.5  # of a further round that there must be time for
 
 
@@ -42,21 +46,29 @@ def train_later_rounds(
             _measure_phrasings(trainer, data)
         if not plan.refit_steps:
             return
-        trainer.begin_round(plan.refit_steps, peak=REFIT_PEAK, regularized=False)
+        # what is known by heart needs no more of that, and phrasings are answered better with it
+        known = _exact(trainer, data, data.train)
+        enough = known.sum() >= KNOWN_SHARE * len(known)
+        trainer.begin_round(plan.refit_steps, peak=REFIT_PEAK, regularized=bool(enough))
         trainer.fit()
     if plan.deadline is None:
         return
-    context = trainer.decoder.config.context_length
-    pairs = given_pairs(data.shards, whole(data.shards), context=context).answerable
     while True:
-        with trainer.own_precision():
-            exact = screen(trainer.decoder, pairs, pad_id=data.tokenizer.pad_id)
+        exact = _exact(trainer, data, whole(data.shards))
         needed = LEAST_SHARE * plan.refit_steps * trainer.pace.seconds_per_step
         if exact.all() or trainer.pace.seconds_to_spare < needed:
             return
-        note(f"{exact.sum():,} of {len(pairs):,} replies are learned; another round follows")
+        note(f"{exact.sum():,} of {len(exact):,} replies are learned; another round follows")
         trainer.begin_round(plan.refit_steps, peak=REFIT_PEAK, regularized=False)
         trainer.fit()
+
+
+def _exact(trainer: Trainer, data: Prepared, part: Part) -> NDArray[np.bool_]:
+    """Return for each reply of a part of the data if a forward pass finds it right."""
+    context = trainer.decoder.config.context_length
+    pairs = given_pairs(data.shards, part, context=context).answerable
+    with trainer.own_precision():
+        return screen(trainer.decoder, pairs, pad_id=data.tokenizer.pad_id)
 
 
 def _measure_phrasings(trainer: Trainer, data: Prepared) -> None:

@@ -130,7 +130,7 @@ def _timed_answers(
     plan = Plan(chosen.model, chosen.training, seconds, (), steps, refit_steps=chosen.refit_steps)
     why = (
         _timed_reason(request, plan, data, speed=chosen.speed),
-        f"{chosen.epochs:.0f} epochs, the last {chosen.refit_steps:,} steps without dropout; "
+        f"{chosen.epochs:.0f} epochs, the last {chosen.refit_steps:,} steps over everything; "
         "then until every reply is as given",
     )
     return _finished(request, data, dataclasses.replace(plan, why=why))
