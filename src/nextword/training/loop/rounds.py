@@ -51,7 +51,7 @@ def train_later_rounds(
         enough = known.sum() >= KNOWN_SHARE * len(known)
         trainer.begin_round(plan.refit_steps, peak=REFIT_PEAK, regularized=bool(enough))
         trainer.fit()
-    if plan.deadline is None:
+    if plan.deadline is None or not plan.refit_steps:
         return
     while True:
         exact = _exact(trainer, data, whole(data.shards))

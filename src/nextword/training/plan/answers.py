@@ -58,8 +58,8 @@ class AnswerPlan:
     minutes_needed: float | None
 
 
-def refit_steps(data: Prepared, steps: int) -> int:
-    """Return how many of a run's steps the second round takes."""
+def refit_steps(steps: int) -> int:
+    """Return how many of a run's steps the second round takes; a single step has no second."""
     return min(math.ceil(REFIT_SHARE * steps), steps - 1)
 
 
@@ -110,4 +110,4 @@ def plan_answers(
     needed = None
     if possible < MIN_EPOCHS:
         needed = (seconds - left + MIN_EPOCHS * epoch / speed) / 60
-    return AnswerPlan(model, settings, refit_steps(data, steps), epochs, speed, needed)
+    return AnswerPlan(model, settings, refit_steps(steps), epochs, speed, needed)

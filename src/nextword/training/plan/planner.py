@@ -63,7 +63,7 @@ def make_plan(request: TrainRequest, data: Prepared, *, started: float) -> Plan:
     often = is_small_data(steps * batch * data.context / tokens_per_epoch(data))
     training = training_settings(request, data, batch=batch, steps=steps, often=often)
     model = model_at(request, data, depth_of(request))
-    refit = refit_steps(data, steps) if data.learns_held_out and steps > 1 else 0
+    refit = refit_steps(steps) if data.learns_held_out and steps > 1 else 0
     why = [f"{steps:,} steps"]
     if refit:
         why.append(f"the last {refit:,} over everything that was given")
@@ -125,7 +125,12 @@ def _timed_answers(
             f"{math.ceil(chosen.minutes_needed)} minutes would",
             *plan.why,
         )
-        return dataclasses.replace(plan, why=why, minutes_needed=chosen.minutes_needed)
+        return dataclasses.replace(
+            plan,
+            why=why,
+            minutes_needed=chosen.minutes_needed,
+            refit_steps=refit_steps(plan.training.steps),
+        )
     steps = chosen.training.steps
     plan = Plan(chosen.model, chosen.training, seconds, (), steps, refit_steps=chosen.refit_steps)
     why = (
