@@ -16,7 +16,7 @@ from nextword.evaluate.answers import count_answers, given_pairs, known_replies,
 from nextword.learn.data import Prepared
 from nextword.learn.trainer import Trainer
 from nextword.text.parts import Part, whole
-from nextword.training.plan.answers import REFIT_PEAK
+from nextword.training.plan.answers import REFIT_PEAK, refit_steps
 from nextword.training.plan.plan import Plan
 
 PHRASINGS = "phrasings"  # in the findings of a run: AnswerScores of those held out, and the step
@@ -49,17 +49,18 @@ def train_later_rounds(
         # what is known by heart needs no more of that, and phrasings are answered better with it
         known = _exact(trainer, data, data.train)
         enough = known.sum() >= KNOWN_SHARE * len(known)
-        trainer.begin_round(plan.refit_steps, peak=REFIT_PEAK, regularized=bool(enough))
+        trainer.begin_round(plan.refit_steps, peak=plan.refit_peak, regularized=bool(enough))
         trainer.fit()
     if plan.deadline is None or not plan.refit_steps:
         return
     while True:
         exact = _exact(trainer, data, whole(data.shards))
-        needed = LEAST_SHARE * plan.refit_steps * trainer.pace.seconds_per_step
+        steps = min(plan.refit_steps, refit_steps(plan.training.steps))
+        needed = LEAST_SHARE * steps * trainer.pace.seconds_per_step
         if exact.all() or trainer.pace.seconds_to_spare < needed:
             return
         note(f"{exact.sum():,} of {len(exact):,} replies are learned; another round follows")
-        trainer.begin_round(plan.refit_steps, peak=REFIT_PEAK, regularized=False)
+        trainer.begin_round(steps, peak=REFIT_PEAK, regularized=False)
         trainer.fit()
 
 

@@ -29,12 +29,14 @@ from nextword.training.plan.sizes import (
 )
 from nextword.training.plan.throughput import tokens_per_second
 
-MAX_EPOCHS = 100.0  # more bring nothing to other phrasings
+MAX_EPOCHS = 100.0  # of a round; more bring nothing to other phrasings
+TWICE_EPOCHS = 120.0  # with so many, everything is gone through anew in the second round
 REGULARIZED_EPOCHS = 60.0  # with fewer, dropout would leave replies unlearned
 MIN_EPOCHS = 20.0  # fewer leave replies unlearned even without
 DEPTH = 3  # of small data
 REFIT_SHARE = 0.2  # of the steps, for the second round
 REFIT_PEAK = 0.5  # its highest learning rate, as a share of the first one's
+TWICE_SHARE = 0.6  # of the steps, where there is time to go through everything anew: at full rate
 TOKENS_PER_WEIGHT = 0.25  # of the data for each weight of the blocks, at most
 
 
@@ -45,6 +47,7 @@ class AnswerPlan:
     Attributes:
         model, training: every setting; the steps are those of the first two rounds.
         refit_steps: of these, the second round's.
+        refit_peak: its highest learning rate, as a share of the first one's.
         epochs: over all of the data, in the first two rounds.
         speed: tokens per second that it is planned with.
         minutes_needed: None where the time suffices, else about how many would.
@@ -53,6 +56,7 @@ class AnswerPlan:
     model: ModelConfig
     training: TrainingConfig
     refit_steps: int
+    refit_peak: float
     epochs: float
     speed: float
     minutes_needed: float | None
@@ -97,7 +101,8 @@ def plan_answers(
     spent = time.monotonic() - started
     left = max(seconds * (1 - RESERVE_SHARE - ANSWER_SHARE) - spent, 1.0)
     possible = left * speed / epoch
-    epochs = min(possible, MAX_EPOCHS)
+    twice = data.learns_held_out and possible >= TWICE_EPOCHS
+    epochs = min(possible, MAX_EPOCHS / TWICE_SHARE if twice else MAX_EPOCHS)
     steps = max(math.ceil(epochs * epoch / (batch * data.context)), 2)
     settings = training_settings(
         request,
@@ -110,4 +115,7 @@ def plan_answers(
     needed = None
     if possible < MIN_EPOCHS:
         needed = (seconds - left + MIN_EPOCHS * epoch / speed) / 60
-    return AnswerPlan(model, settings, refit_steps(steps), epochs, speed, needed)
+    refit, peak = refit_steps(steps), REFIT_PEAK
+    if twice:
+        refit, peak = round(TWICE_SHARE * steps), 1.0
+    return AnswerPlan(model, settings, refit, peak, epochs, speed, needed)

@@ -28,6 +28,7 @@ class Plan:
         deadline: seconds after the start at which everything should be done; None: no limit.
         most_steps: not to be exceeded though there be time; None: no limit.
         refit_steps: of the steps, those of a second round over everything that was given; 0: none.
+        refit_peak: the highest learning rate of that round, as a share of the first one's.
         minutes_needed: about how many would suffice, where the time does not; else None.
         why: what was chosen and on what grounds, for people.
     """
@@ -41,6 +42,7 @@ class Plan:
     split_rule: int = 1
     backend: Backend | None = None
     refit_steps: int = 0
+    refit_peak: float = 0.5
     minutes_needed: float | None = None
 
     def pace(self, *, started: float) -> Pace:
@@ -80,6 +82,7 @@ class Plan:
             "aim": self.aim,
             "split_rule": self.split_rule,
             "refit_steps": self.refit_steps,
+            "refit_peak": self.refit_peak,
             "minutes_needed": self.minutes_needed,
             "backend": None if self.backend is None else self.backend.as_json(),
         }
@@ -102,6 +105,7 @@ class Plan:
             split_rule=values.get("split_rule", 1),
             backend=None if backend is None else Backend(**backend),
             refit_steps=values.get("refit_steps", 0),
+            refit_peak=values.get("refit_peak", 0.5),
             minutes_needed=values.get("minutes_needed"),
         )
 

@@ -132,7 +132,15 @@ def _timed_answers(
             refit_steps=refit_steps(plan.training.steps),
         )
     steps = chosen.training.steps
-    plan = Plan(chosen.model, chosen.training, seconds, (), steps, refit_steps=chosen.refit_steps)
+    plan = Plan(
+        chosen.model,
+        chosen.training,
+        seconds,
+        (),
+        steps,
+        refit_steps=chosen.refit_steps,
+        refit_peak=chosen.refit_peak,
+    )
     why = (
         _timed_reason(request, plan, data, speed=chosen.speed),
         f"{chosen.epochs:.0f} epochs, the last {chosen.refit_steps:,} steps over everything; "

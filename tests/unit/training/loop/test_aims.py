@@ -154,7 +154,10 @@ def test_rounds_follow_until_all_is_learned_or_time_is_up(
     monkeypatch.setattr(rounds, "whole", lambda shards: shards)
     monkeypatch.setattr(rounds, "given_pairs", lambda *_, **__: pairs)
     monkeypatch.setattr(rounds, "screen", lambda *_, **__: np.arange(5) < trainer.learned)
-    plan = cast(Plan, SimpleNamespace(aim="answers", deadline=deadline, refit_steps=14))
+    training = SimpleNamespace(steps=70)  # of which a fifth makes a further round
+    plan = cast(
+        Plan, SimpleNamespace(aim="answers", deadline=deadline, refit_steps=42, training=training)
+    )
     data = cast(Prepared, SimpleNamespace(shards=None, tokenizer=SimpleNamespace(pad_id=0)))
     notes: list[str] = []
     rounds.train_later_rounds(cast(Trainer, trainer), data, plan, note=notes.append)
