@@ -13,8 +13,6 @@ Importing it is quick: torch is loaded when a name that needs it is first used.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from nextword.common.openmp import bound_spinning
-
 if TYPE_CHECKING:
     from nextword.api import load, train
     from nextword.config import ModelConfig, ReplyConfig, TrainingConfig
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
     from nextword.text.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
-
-bound_spinning()  # before torch is loaded, which reads it once
 
 _HOMES = {
     "Decoder": "nextword.model.decoder",

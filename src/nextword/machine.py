@@ -137,7 +137,8 @@ def cores(*, root: Path = ROOT) -> int:
 def adaptive_threads() -> Iterator[Callable[[], None]]:
     """Let torch use as many threads as there are free cores, and afterwards as many as before.
 
-    A thread that shares its core with another program holds up all others after every operation.
+    A thread that shares its core with another program holds up all others after every operation,
+    and they spin meanwhile: that takes two to six times as long as a single thread on a free core.
     Not for what must give the same bits whatever the load: sums round by the number of threads.
 
     Yields:

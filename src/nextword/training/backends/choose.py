@@ -58,6 +58,7 @@ def choose_backend(
     training: TrainingConfig,
     *,
     pretrained: bool = False,
+    like: Backend | None = None,
 ) -> Backend:
     """Choose the fastest way to take a training step, or the one that was asked for.
 
@@ -67,6 +68,8 @@ def choose_backend(
         training: every setting, the number of steps among them.
         pretrained: whether training goes on from learned weights, which may need more than the 8
             bits that suit a new model (docs/precision.md).
+        like: what was chosen for a smaller model on the same data: what was hopeless there is not
+            measured again.
     """
     speeds: dict[Precision, float] = {}
     name: Precision
@@ -77,9 +80,12 @@ def choose_backend(
         reason = f"{name}: compiled steps are not measured"
     else:
         names = candidates(model, training, pretrained=pretrained)
+        if like is not None and like.speeds:
+            least = max(like.speeds.values()) / HOPELESS
+            names = [each for each in names if like.speeds.get(each, 0.0) >= least]
         speeds = _measured(model, data, training, names, pretrained=pretrained)
         name = max(speeds, key=lambda each: speeds[each])
-        reason = describe(speeds)
+        reason = describe(speeds) if like is None or len(speeds) > 1 else like.reason
     shards, native = _shards(model, data, dataclasses.replace(training, precision=name))
     return Backend(name, shards, native, fastest_muon(model, training), speeds, reason)
 

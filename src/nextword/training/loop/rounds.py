@@ -1,7 +1,7 @@
 """The rounds of a run whose aim is to answer: measure other phrasings, then learn everything.
 
 The first round is trained like any run. What follows it is here: the held-out phrasings are
-measured on the model as it is then, and learned from then on; a run that has time goes on in short
+measured on the model as it is then, and learned from then on. A run that has time goes on in short
 rounds until every reply that was given is exact.
 """
 

@@ -2,9 +2,10 @@
 
 A run goes in rounds. In the first one the learning rate falls to zero with dropout and label
 smoothing, which is what other phrasings are answered best after; some of them may be held out and
-are measured then. A second, shorter round learns everything that was given, those too, without
-either: what is not known by heart yet is learned then. Where time is the budget, further short
-rounds follow until all replies are exact. Epochs, shares and depths: docs/lab-log.md.
+are measured then. A second round learns everything that was given, those too: as long and as strong
+as a run of its own where there is time for that, else a short one, and without regularization where
+replies are not known by heart yet. Where time is the budget, further short rounds follow until all
+replies are exact. Epochs, shares and depths: docs/lab-log.md.
 """
 
 import dataclasses

@@ -71,10 +71,12 @@ def make_plan(request: TrainRequest, data: Prepared, *, started: float) -> Plan:
     return _finished(request, data, plan)
 
 
-def _finished(request: TrainRequest, data: Prepared, plan: Plan) -> Plan:
+def _finished(
+    request: TrainRequest, data: Prepared, plan: Plan, *, like: Backend | None = None
+) -> Plan:
     """Return the plan with its backend, whether it compiles, and the rest of the reasons."""
     pretrained = request.start is not None
-    backend = choose_backend(plan.model, data, plan.training, pretrained=pretrained)
+    backend = choose_backend(plan.model, data, plan.training, pretrained=pretrained, like=like)
     training = dataclasses.replace(plan.training, precision=backend.precision)
     training, reasons = _settle_compiling(training, backend, plan, data)
     unasked = sorted(REGULARIZED.keys() - request.training.keys())
@@ -152,7 +154,7 @@ def _timed_answers(
 def _timed_text(request: TrainRequest, data: Prepared, *, seconds: float, started: float) -> Plan:
     """Return the plan for the lowest held-out loss in a time."""
     batch = batch_size(request, data, BATCH_TOKENS)
-    model, (speed, often, dropout) = _choose_model(request, data, batch, seconds=seconds)
+    model, backend, (speed, often, dropout) = _choose_model(request, data, batch, seconds=seconds)
     left = max(seconds * (1 - RESERVE_SHARE) - (time.monotonic() - started), 1.0)
     worth = MAX_EPOCHS * tokens_per_epoch(data)
     batch = batch_size(request, data, batch_tokens_for(min(left * speed, worth)))
@@ -171,13 +173,13 @@ def _timed_text(request: TrainRequest, data: Prepared, *, seconds: float, starte
             f"no more than {MAX_EPOCHS} epochs of {tokens_per_epoch(data):,} tokens: more would "
             "be memorized. More data would use more time"
         )
-    return _finished(request, data, dataclasses.replace(plan, why=tuple(why)))
+    return _finished(request, data, dataclasses.replace(plan, why=tuple(why)), like=backend)
 
 
 def _choose_model(
     request: TrainRequest, data: Prepared, batch: int, *, seconds: float
-) -> tuple[ModelConfig, _Way]:
-    """Return the model for the time, and the way in which it will be trained.
+) -> tuple[ModelConfig, Backend, _Way]:
+    """Return the model for the time, what depths were measured with, and how it will be trained.
 
     The largest depth at which every weight of the blocks still gets TOKENS_PER_WEIGHT tokens to
     learn from; of small data, which is gone through MAX_EPOCHS times, up to SMALL_DATA_DEPTH.
@@ -192,7 +194,7 @@ def _choose_model(
 
     if has_own_size(request, data):
         model = model_at(request, data, first)
-        return model, measured(model)
+        return model, backend, measured(model)
     worth = MAX_EPOCHS * tokens_per_epoch(data)
     best: tuple[ModelConfig, _Way] | None = None
     for depth in DEPTHS:
@@ -207,7 +209,7 @@ def _choose_model(
             break
         best = model, way
     assert best is not None
-    return best
+    return best[0], backend, best[1]
 
 
 def _backend_at(request: TrainRequest, data: Prepared, batch: int, depth: int) -> Backend:
