@@ -161,19 +161,21 @@ def _steps(
 ) -> Iterator[Step]:
     cache = _cache(decoder, rows=1, capacity=len(ids) + budget)
     fed = 0
-    for left in range(budget - 1, -1, -1):
-        with _reading(decoder), adaptive_threads():  # not around the yield: others' code runs there
-            logits = decoder(torch.tensor([ids[fed:]], device=decoder.device), cache=cache)
-            choice = pick(logits[0, -1], config, ids, draws)
-            others = candidates(logits[0, -1], config, ids, count=top) if top else []
-        fed = len(ids)
-        ids.append(choice.token_id)
-        reason = _reason(choice.token_id, left, end_ids)
-        yield Step(
-            choice.token_id, choice.probability, choice.kept_probability, reason, tuple(others)
-        )
-        if reason is not None:
-            return
+    with adaptive_threads() as adapt:
+        for left in range(budget - 1, -1, -1):
+            adapt()
+            with _reading(decoder):  # not around the yield: the caller's code runs there
+                logits = decoder(torch.tensor([ids[fed:]], device=decoder.device), cache=cache)
+                choice = pick(logits[0, -1], config, ids, draws)
+                others = candidates(logits[0, -1], config, ids, count=top) if top else []
+            fed = len(ids)
+            ids.append(choice.token_id)
+            reason = _reason(choice.token_id, left, end_ids)
+            yield Step(
+                choice.token_id, choice.probability, choice.kept_probability, reason, tuple(others)
+            )
+            if reason is not None:
+                return
 
 
 def _reason(token_id: int, left: int, end_ids: frozenset[int]) -> FinishReason | None:

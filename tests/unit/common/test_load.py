@@ -37,11 +37,11 @@ def test_it_is_what_all_used_of_our_cores_less_what_we_used(
 ) -> None:
     meter = LoadMeter(write(tmp_path / "stat", 100, 1000, 200))
     assert meter.busy_cores() == 0.0
-    clock.update(time=11.0, own=3.5)
-    write(tmp_path / "stat", 170, 5000, 270)  # 1.4 s on cores 0 and 2, 0.5 of them ours
-    assert meter.busy_cores() == pytest.approx(0.9)
-    clock.update(time=13.0, own=5.5)
-    write(tmp_path / "stat", 270, 9000, 370)  # 2 s in 2 s, all of them ours
+    clock.update(time=10.5, own=3.5)
+    write(tmp_path / "stat", 170, 5000, 270)  # 1.4 s on cores 0 and 2, 0.5 s of them ours
+    assert meter.busy_cores() == pytest.approx(0.9 / 0.5)
+    clock.update(time=11.4, own=5.5)
+    write(tmp_path / "stat", 270, 9000, 370)  # 2 s, all of them ours
     assert meter.busy_cores() == pytest.approx(0.0)
 
 
@@ -63,4 +63,21 @@ def test_where_nothing_can_be_told_nobody_is_busy(
         stat.write_bytes(text.encode("latin-1"))
     meter = LoadMeter(stat)
     clock.update(time=20.0)
+    assert meter.busy_cores() == 0.0
+
+
+def test_after_a_pause_it_is_who_wants_a_core_now(clock: dict[str, float], tmp_path: Path) -> None:
+    stat, tasks = write(tmp_path / "stat", 100, 0, 100), tmp_path / "task"
+    for number, state in enumerate("RSR"):  # two of ours run; their names try to mislead
+        (tasks / str(number)).mkdir(parents=True)
+        (tasks / str(number) / "stat").write_text(f"{number} (a) S (b) {state} 1 2 3")
+    meter = LoadMeter(stat, tasks)
+    clock.update(time=10.0 + load.STALE)
+    stat.write_text(stat.read_text() + "\nprocs_running 5\nprocs_blocked 0\n")
+    assert meter.busy_cores() == 3.0
+    clock.update(time=20.0)
+    (tasks / "0" / "stat").unlink()  # a thread that has just ended
+    assert meter.busy_cores() == 4.0
+    clock.update(time=30.0)
+    stat.write_text(stat.read_text().replace("procs_running 5", "procs_running"))
     assert meter.busy_cores() == 0.0
