@@ -28,6 +28,8 @@ def violations(page: Opened, within: str = "html", *, sizes: bool = True) -> lis
     floats above the page, the visible half depends on the fonts.
     """
     page.page.evaluate(AXE + ";0")
+    # a panel fades in once it is loaded; half faded, its colours have too little contrast
+    page.page.evaluate("Promise.allSettled(document.getAnimations().map((each) => each.finished))")
     found: dict[str, Any] = page.page.evaluate(RUN, [within, sizes])
     return [
         f"{rule['id']}: {rule['help']}: {node['target']} {node['failureSummary']}"
