@@ -52,7 +52,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-UNEVEN = {"precision": "int16", "threads": 2, "batch_size": 3}  # 3 rows on 2 threads
+UNKNOWN_TO_C = {"d_model": 16, "n_layers": 2, "n_heads": 2, "feed_forward": "gelu"}
 
 
 @pytest.fixture(autouse=True)
@@ -282,7 +282,7 @@ def test_a_model_keeps_its_tokenizer_until_the_new_one_is_saved(
     [
         ({"held_out": 0.001, "data": "short.txt", "context": 32}, DataError),
         ({"training": {"device": "cuda:99"}}, ConfigError),
-        ({"training": UNEVEN}, ConfigError),
+        ({"model": UNKNOWN_TO_C, "training": {"precision": "int16"}}, ConfigError),
     ],
 )
 def test_a_command_that_cannot_begin_does_not_bind_the_one_that_mends_it(

@@ -167,10 +167,11 @@ def version_0_1_backend(
         short = "int8" if decoder.n_parameters >= LARGE and not pretrained else "int16"
         if not fast and short_products.is_fast() and goes_at_once(decoder, training, device):
             tried: Precision = "int8" if short == "int8" and fits_8_bits(model) else "int16"
-            _, native = _shards(model, data, dataclasses.replace(training, precision=tried))
-            if native:
+            shards, _ = _shards(model, data, dataclasses.replace(training, precision=tried))
+            if shards == torch.get_num_threads():
                 name = tried
     shards, native = _shards(model, data, dataclasses.replace(training, precision=name))
+    native = native and shards == torch.get_num_threads()
     muon: Precision = "bfloat16" if name == "bfloat16" else "float32"
     return Backend(name, shards, native, muon, {}, f"{name}, as version 0.1 began it")
 
@@ -180,15 +181,18 @@ def _compiled_precision(training: TrainingConfig) -> Precision:
 
 
 def _shards(model: ModelConfig, data: Prepared, training: TrainingConfig) -> tuple[int, bool]:
-    """Return into how many shards a batch is split, and whether each is native."""
+    """Return into how many shards a batch is split, and whether each is native.
+
+    A batch too small to split is computed by a single thread of C all the same: torch's threads
+    are no faster on it, and beside other programs they are many times slower.
+    """
     device = pick_device(training.device)
     with torch.device("meta"):
         decoder = Decoder(model)
     decoder.compute_dtype = pick_precision(training.precision, device)
     rows = training.batch_size // training.accumulate
     shards = n_shards(decoder, training, rows=rows, context=data.context, device=device)
-    alone = torch.get_num_threads() // shards == 1
-    return shards, alone and goes_at_once(decoder, training, device)
+    return shards, goes_at_once(decoder, training, device)
 
 
 def _measured(
@@ -239,7 +243,8 @@ def _fastest_step(
     Raises:
         NextwordError: the candidate cannot run.
     """
-    steps = step_times(model, data, training, muon_precision=muon)
+    _, native = _shards(model, data, training)
+    steps = step_times(model, data, training, native=native, muon_precision=muon)
     try:
         warm_up = next(steps)
         if best is not None and warm_up > 20 * best and warm_up > 10 * SECONDS_EACH:

@@ -97,7 +97,12 @@ def plan_answers(
     backend = choose_backend(model, data, settings, pretrained=request.start is not None)
     computed = dataclasses.replace(settings, precision=backend.precision)
     speed = tokens_per_second(
-        model, data, computed, seconds=seconds, muon_precision=backend.muon_precision
+        model,
+        data,
+        computed,
+        seconds=seconds,
+        native=backend.native,
+        muon_precision=backend.muon_precision,
     )
     spent = time.monotonic() - started
     left = max(seconds * (1 - RESERVE_SHARE - ANSWER_SHARE) - spent, 1.0)

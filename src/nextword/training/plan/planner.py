@@ -239,7 +239,9 @@ def _measure(
 
     def speed_with(training: TrainingConfig) -> float:
         muon = backend.muon_precision
-        return tokens_per_second(model, data, training, seconds=seconds, muon_precision=muon)
+        return tokens_per_second(
+            model, data, training, seconds=seconds, native=backend.native, muon_precision=muon
+        )
 
     once = settings(often=False)
     speed = speed_with(once)

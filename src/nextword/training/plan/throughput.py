@@ -21,6 +21,7 @@ def step_times(
     data: Prepared,
     training: TrainingConfig,
     *,
+    native: bool | None = None,
     muon_precision: Precision | None = None,
 ) -> Generator[float]:
     """Yield the seconds of one training step after another, of a model that is thrown away.
@@ -31,6 +32,7 @@ def step_times(
         model: its architecture and sizes.
         data: where batches come from.
         training: every setting; `precision` is one that is computed in, not "auto".
+        native: as in `Gradients`.
         muon_precision: as in `Optimizer`.
     """
     device = pick_device(training.device)
@@ -40,7 +42,7 @@ def step_times(
     decoder.train()
     samples = data.samples(seed=1, learn=training.learn, talks=training.talks)
     rows = training.batch_size // training.accumulate
-    gradients = Gradients(decoder, training, rows=rows, context=data.context)
+    gradients = Gradients(decoder, training, rows=rows, context=data.context, native=native)
     optimizer = Optimizer(
         decoder,
         training,
@@ -66,17 +68,19 @@ def tokens_per_second(
     training: TrainingConfig,
     *,
     seconds: float,
+    native: bool | None = None,
     muon_precision: Precision | None = None,
 ) -> float:
     """Return the training speed, the median over a small part of `seconds`.
 
     Args:
-        model, data, training, muon_precision: see `step_times`.
+        model, data, training, native, muon_precision: see `step_times`.
         seconds: the whole budget; 0: three steps are measured.
     """
     times = []
     end = time.perf_counter() + min(MEASURED_SECONDS, MEASURED_SHARE * seconds)
-    for each in step_times(model, data, training, muon_precision=muon_precision):
+    steps = step_times(model, data, training, native=native, muon_precision=muon_precision)
+    for each in steps:
         times.append(each)
         if len(times) >= MIN_STEPS and time.perf_counter() >= end:
             break
