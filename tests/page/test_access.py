@@ -91,6 +91,10 @@ def test_teaching(opened: Open, student: Student, theme: Theme) -> None:
         assert violations(page) == []
 
 
+SETTLED = """[...document.querySelectorAll('nw-formula')].every(
+  e => (e.scrollWidth > e.clientWidth) === (e.tabIndex === 0))"""
+
+
 def test_formulas_too_wide_for_a_telephone(opened: Open, student: Student) -> None:
     """Those that scroll can be reached by keyboard; those that do not are no stop of it."""
     scrolls = "[...document.querySelectorAll('nw-formula')].map(e => [e.clientWidth, "
