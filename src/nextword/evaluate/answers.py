@@ -156,7 +156,7 @@ def unanswerable(given: GivenPairs, tokenizer: Tokenizer, *, context: int) -> li
 
 @torch.inference_mode()
 def screen(decoder: Decoder, pairs: Sequence[Pair], *, pad_id: int) -> NDArray[np.bool_]:
-    """Return for each pair if every token of its reply is the most likely one after those before.
+    """Check each pair in one forward pass: is every token of its reply the argmax?
 
     Args:
         decoder: left in the mode in which it was.

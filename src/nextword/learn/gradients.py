@@ -89,9 +89,8 @@ class Gradients:
         if training.precision in SHORT and not decoder.short_bits:
             raise ConfigError(
                 f"precision '{training.precision}' is for training without compile, of an "
-                "architecture that the C in kernels/ knows, in batches whose rows can be split "
-                "evenly across all threads. Change that (--threads 1 helps with the last), or give "
-                "precision 'auto', which takes the fastest that can be had"
+                "architecture that the C kernels support. Change one of these, or give precision "
+                "'auto', which takes the fastest that this machine has"
             )
         self._weights = weights = whole.weights_of(decoder.blocks) if at_once else []
         self._kept: list[KeptBlocks | None] = [None] * shards

@@ -44,7 +44,7 @@ SAVED_SECONDS = 600.0  # a checkpoint is never older than about this
 
 @dataclass(frozen=True)
 class Round:
-    """A stretch of a run with a learning rate that falls to zero.
+    """A part of a run with its own learning-rate schedule, which decays to zero.
 
     Attributes:
         number: from 0.
@@ -114,7 +114,7 @@ class Trainer:
         self._spoke = 0.0  # seconds
 
     def _set_up(self, optimizer: Mapping[str, Tensor] | None = None) -> None:
-        """Make what takes steps, for the settings of this round."""
+        """Build the gradient computation and the optimizer for the settings of this round."""
         training = self._round_settings()
         self.decoder.dropout = training.dropout
         rows = training.batch_size // training.accumulate

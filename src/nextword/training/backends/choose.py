@@ -91,7 +91,7 @@ def choose_backend(
 
 
 def fastest_muon(model: ModelConfig, training: TrainingConfig) -> Precision:
-    """Return in which precision Muon orthogonalizes the matrices of a model the fastest.
+    """Return the precision in which Muon orthogonalizes a model's matrices fastest.
 
     bfloat16 is exact enough for it (Jordan et al. 2024 use it), and on a CPU whose products are
     fast in it takes a quarter of the time; on one without such products it takes longer.
@@ -153,9 +153,9 @@ def candidates(
 def version_0_1_backend(
     model: ModelConfig, data: Prepared, training: TrainingConfig, *, pretrained: bool
 ) -> Backend:
-    """Return the way in which version 0.1 computed a run whose plan says "auto".
+    """Return the backend that version 0.1 used for a run whose plan says "auto".
 
-    It was told from the processor. A run that it began goes on like that.
+    Version 0.1 decided by CPU flags, and a run that it started must keep its bits.
     """
     device = pick_device(training.device)
     name: Precision = training.precision

@@ -65,7 +65,7 @@ def train_later_rounds(
 
 
 def _exact(trainer: Trainer, data: Prepared, part: Part) -> NDArray[np.bool_]:
-    """Return for each reply of a part of the data if a forward pass finds it right."""
+    """Return a mask over the replies of a part of the data: the forward pass gets it right."""
     context = trainer.decoder.config.context_length
     pairs = given_pairs(data.shards, part, context=context).answerable
     with trainer.own_precision():

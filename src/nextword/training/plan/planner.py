@@ -41,7 +41,7 @@ class _Way(NamedTuple):
     """How fast a model trains, in tokens per second, and with what."""
 
     speed: float
-    often: bool  # the data is gone through often
+    often: bool  # small data, many epochs
     dropout: bool  # there is time for dropout
 
 
@@ -82,7 +82,7 @@ def _finished(
     unasked = sorted(REGULARIZED.keys() - request.training.keys())
     chosen = [(name.replace("_", " "), getattr(training, name)) for name in unasked]
     named = [f"{name} {value:g}" for name, value in chosen if value]
-    why = [f"{' and '.join(named)}: the data is gone through often"] if named else []
+    why = [f"{' and '.join(named)}: small data, many epochs"] if named else []
     return dataclasses.replace(
         plan,
         training=training,

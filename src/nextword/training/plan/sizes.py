@@ -89,7 +89,7 @@ def training_settings(
         request: what was asked for; it wins over all defaults.
         data: the prepared data.
         batch, steps: sequences of a step, and steps.
-        often: whether the data is gone through often enough for the gentle rates.
+        often: whether small data, many epochs enough for the gentle rates.
         regularize: whether data gone through often gets dropout, too: there is time for it. Where
             the aim is to answer, label smoothing comes and goes with it.
         defaults: of settings that nobody asked for, before all others.

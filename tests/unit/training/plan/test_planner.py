@@ -205,7 +205,7 @@ def test_data_seen_often_is_learned_with_dropout_if_there_is_time(
     seen = training.steps * training.batch_size * 32 / tokens_per_epoch(data)
     expected = min(epochs / (slower if training.dropout else 1.0), MAX_EPOCHS)
     assert seen == pytest.approx(expected, rel=0.1)
-    named = "dropout 0.2 and label smoothing 0.1: the data is gone through often"
+    named = "dropout 0.2 and label smoothing 0.1: small data, many epochs"
     assert (named in plan.why) == bool(training.dropout)
 
 
