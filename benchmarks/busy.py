@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from common import save, table, train_whole
+from common import Worker, save, table, train_whole
 
 ACTIVITIES = ("train", "train in torch", "teach", "reply", "evaluate")  # the second without C
 FIXED = "BENCHMARK_FIXED_THREADS"
@@ -93,38 +93,6 @@ def work(activity: str, folder: Path) -> None:
             print(time.perf_counter() - start, flush=True)
 
 
-class Worker:
-    """A process that works when told to."""
-
-    def __init__(self, activity: str, variant: str, folder: Path) -> None:
-        clean = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, "--worker", activity, "--folder", str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=clean | VARIANTS[variant],
-        )
-        self._read()
-
-    def block(self) -> float:
-        """Return the seconds of one block."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        return float(self._read())
-
-    def close(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
-
-    def _read(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
-
-
 @contextlib.contextmanager
 def busy_cores(count: int) -> Iterator[None]:
     """Keep so many cores busy inside."""
@@ -148,7 +116,9 @@ def measure(
     activity: str, loads: list[int], variants: list[str], rounds: int, folder: Path
 ) -> list[dict[str, object]]:
     """Return a row for each load: the seconds of a block in each variant, and the ratios."""
-    workers = {variant: Worker(activity, variant, folder) for variant in variants}
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))}
+    words = [__file__, "--worker", activity, "--folder", str(folder)]
+    workers = {variant: Worker(words, env=clean | VARIANTS[variant]) for variant in variants}
     rows = []
     for load in loads:
         seconds: dict[str, list[float]] = {variant: [] for variant in workers}

@@ -63,6 +63,48 @@ def run_python(words: Sequence[str], *, log: Path) -> float:
         return time.perf_counter() - start
 
 
+class Worker:
+    """A process of a benchmark that does a block of work when told to.
+
+    The program prints a line once it is ready; for each line that it reads it does a block and
+    prints the seconds that it took.
+
+    Args:
+        words: the program and its arguments, for Python.
+        env: its environment; None: this one.
+    """
+
+    def __init__(self, words: Sequence[str], *, env: Mapping[str, str] | None = None) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, *words],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=env,
+        )
+        self._read()
+
+    def block(self) -> float:
+        """Return the seconds of one block."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("go\n")
+        self._process.stdin.flush()
+        return float(self._read())
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _read(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline().strip()
+        if not line:
+            raise RuntimeError(f"{self._process.args!r} ended early; its error stands above")
+        return line
+
+
 def where() -> dict[str, str | int]:
     """Hardware, versions and commit of a measurement."""
     import torch

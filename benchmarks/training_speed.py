@@ -12,13 +12,12 @@ Run: python benchmarks/training_speed.py [--rounds 7]
 import argparse
 import contextlib
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from common import save, table
+from common import Worker, save, table
 from nextword.config import Precision
 from nextword.learn.allocator import kept_memory, settled_objects
 
@@ -127,40 +126,10 @@ def work(who: str, size: Size) -> None:
             print(time.perf_counter() - start, flush=True)
 
 
-class Worker:
-    """A process that trains when told to."""
-
-    def __init__(self, who: str, index: int) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, "--worker", who, "--size", str(index)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._read()
-
-    def block(self) -> float:
-        """Seconds of one block."""
-        assert self._process.stdin is not None
-        self._process.stdin.write("go\n")
-        self._process.stdin.flush()
-        return float(self._read())
-
-    def close(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
-
-    def _read(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
-
-
 def measure(index: int, rounds: int) -> dict[str, object]:
     """Tokens per second of all on one size, and the median ratio of neighbouring blocks."""
     size = SIZES[index]
-    workers = {who: Worker(who, index) for who in WHO}
+    workers = {who: Worker([__file__, "--worker", who, "--size", str(index)]) for who in WHO}
     seconds: dict[str, list[float]] = {who: [] for who in workers}
     for _ in range(rounds):
         for who, worker in workers.items():
