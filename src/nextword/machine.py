@@ -22,6 +22,7 @@ from nextword.config import Precision
 from nextword.errors import ConfigError, unknown
 
 ROOT = Path("/")
+SMALL_WORK = 12_000_000  # multiply-adds that one thread does about as fast as several
 SHARED = 0.3  # of a core; a program that uses more of it counts as one that keeps it busy
 _load = LoadMeter()
 FEW_THREADS = 4  # that a product of 1024 × 1024 keeps busy
@@ -134,28 +135,35 @@ def cores(*, root: Path = ROOT) -> int:
 
 
 @contextlib.contextmanager
-def adaptive_threads() -> Iterator[Callable[[], None]]:
+def adaptive_threads(work: int | None = None) -> Iterator[Callable[..., None]]:
     """Let torch use as many threads as there are free cores, and afterwards as many as before.
 
     A thread that shares its core with another program holds up all others after every operation,
     and they spin meanwhile: that takes two to six times as long as a single thread on a free core.
     Not for what must give the same bits whatever the load: sums round by the number of threads.
 
+    Args:
+        work: multiply-adds of one forward pass; below `SMALL_WORK` one thread does it, since
+            several gain nothing there. None: enough for several.
+
     Yields:
-        What adapts the number anew; to be called now and then, it costs next to nothing.
+        A function that adapts the number to the work ahead and to the load of the moment; call it
+        before each pass, it costs next to nothing.
     """
     most = torch.get_num_threads()
 
-    def adapt() -> None:
-        taken = math.floor(_load.busy_cores() + 1 - SHARED)
-        threads = max(1, min(most, len(os.sched_getaffinity(0)) - taken))
+    def adapt(work: int | None = None) -> None:
+        threads = 1
+        if work is None or work >= SMALL_WORK:
+            taken = math.floor(_load.busy_cores() + 1 - SHARED)
+            threads = max(1, min(most, len(os.sched_getaffinity(0)) - taken))
         if threads != torch.get_num_threads():
             torch.set_num_threads(threads)
 
     if most == 1 or not hasattr(os, "sched_getaffinity"):
-        yield lambda: None
+        yield lambda work: None
         return
-    adapt()
+    adapt(work)
     try:
         yield adapt
     finally:

@@ -230,3 +230,22 @@ def test_on_more_cores_than_threads_all_threads_find_a_free_one(
             assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
+
+
+def test_little_work_is_done_by_one_thread_and_more_by_all_free_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setattr(machine._load, "busy_cores", lambda: 0.0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    torch.set_num_threads(3)
+    try:
+        with machine.adaptive_threads(machine.SMALL_WORK - 1) as adapt:
+            assert torch.get_num_threads() == 1
+            adapt(machine.SMALL_WORK)
+            assert torch.get_num_threads() == 3
+            adapt(1)
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)

@@ -161,9 +161,10 @@ def _steps(
 ) -> Iterator[Step]:
     cache = _cache(decoder, rows=1, capacity=len(ids) + budget)
     fed = 0
-    with adaptive_threads() as adapt:
+    weights = decoder.n_parameters
+    with adaptive_threads(weights) as adapt:
         for left in range(budget - 1, -1, -1):
-            adapt()
+            adapt((len(ids) - fed) * weights)
             with _reading(decoder):  # not around the yield: the caller's code runs there
                 logits = decoder(torch.tensor([ids[fed:]], device=decoder.device), cache=cache)
                 choice = pick(logits[0, -1], config, ids, draws)
@@ -200,8 +201,10 @@ def _work(
     budget = max(row.left for row in rows)
     cache = _cache(decoder, rows=len(side_by_side), capacity=longest + budget)
     feed = [row.ids for row in side_by_side]
+    weights = decoder.n_parameters
     while sum(row.left > 0 for row in rows) > enough:
-        logits = _forward(decoder, feed, side_by_side, cache, pad_id if padded else None)
+        with adaptive_threads(len(feed) * max(map(len, feed)) * weights):
+            logits = _forward(decoder, feed, side_by_side, cache, pad_id if padded else None)
         going = [index for index, row in enumerate(rows) if row.left]
         chosen = choose_many(
             logits[going],
@@ -214,7 +217,6 @@ def _work(
         feed = [row.ids[-1:] for row in side_by_side]  # of an ended row, its last again
 
 
-@adaptive_threads()
 def _forward(
     decoder: Decoder,
     feed: Sequence[Sequence[int]],
