@@ -26,6 +26,8 @@ from nextword.text.shards import Shards
 from nextword.text.tokenizer import Tokenizer
 
 SCREEN_TOKENS = 8192  # in one forward pass
+SCREEN_BLOCK = 512  # pairs of all lengths that are checked together where time is limited
+SCREEN_SHARE = 0.5  # of the time for counting
 BATCH = 32  # replies generated side by side
 SHOWN = 60  # characters of a prompt
 
@@ -50,6 +52,7 @@ class AnswerScores:
         n_generated: replies that were generated to count; fewer than `n_pairs` if time ran out.
         n_ended: of those generated, ended by the end token.
         n_likely: of those that were not generated, how many the forward pass found right.
+        n_unchecked: of those that were not generated, how many the forward pass had no time for.
         n_contradictory: replies to a prompt that also has another reply; not in `n_pairs`.
         n_too_long: replies that do not fit into the context; not in `n_pairs`.
     """
@@ -61,11 +64,17 @@ class AnswerScores:
     n_likely: int = 0
     n_contradictory: int = 0
     n_too_long: int = 0
+    n_unchecked: int = 0
+
+    @property
+    def n_checked(self) -> int:
+        """Return how many of the pairs were generated, or seen by a forward pass at least."""
+        return self.n_pairs - self.n_unchecked
 
     @property
     def exact(self) -> float:
-        """Return the share of the pairs that are exact, 0 … 1, the likely ones among them."""
-        return (self.n_exact + self.n_likely) / max(self.n_pairs, 1)
+        """Return the share of the checked pairs that are exact, 0 … 1, the likely ones included."""
+        return (self.n_exact + self.n_likely) / max(self.n_checked, 1)
 
     @property
     def ended(self) -> float:
@@ -154,18 +163,42 @@ def unanswerable(given: GivenPairs, tokenizer: Tokenizer, *, context: int) -> li
     return lines
 
 
-@torch.inference_mode()
-def screen(decoder: Decoder, pairs: Sequence[Pair], *, pad_id: int) -> NDArray[np.bool_]:
+def screen(
+    decoder: Decoder, pairs: Sequence[Pair], *, pad_id: int, until: float | None = None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Check each pair in one forward pass: is every token of its reply the argmax?
 
     Args:
         decoder: left in the mode in which it was.
         pairs: which fit into the context.
         pad_id: fills shorter rows.
+        until: by `time.monotonic()`, when to check no more; pairs are then taken in random order.
+
+    Returns:
+        Which pairs are right, and which were checked; both [len(pairs)].
     """
-    right = np.zeros(len(pairs), np.bool_)
+    right, checked = np.zeros((2, len(pairs)), np.bool_)
+    blocks = [np.arange(len(pairs))]
+    if until is not None:
+        drawn = np.random.default_rng(0).permutation(len(pairs))
+        blocks = [drawn[at : at + SCREEN_BLOCK] for at in range(0, len(pairs), SCREEN_BLOCK)]
     was_training = decoder.training
     decoder.eval()
+    try:
+        for block in blocks:
+            if until is not None and checked.any() and time.monotonic() > until:
+                break
+            right[block] = _screen_block(decoder, [pairs[each] for each in block], pad_id)
+            checked[block] = True
+    finally:
+        decoder.train(was_training)
+    return right, checked
+
+
+@torch.inference_mode()
+def _screen_block(decoder: Decoder, pairs: Sequence[Pair], pad_id: int) -> NDArray[np.bool_]:
+    """Check the pairs in passes of about SCREEN_TOKENS; those of about one length share a pass."""
+    right = np.zeros(len(pairs), np.bool_)
     order = sorted(range(len(pairs)), key=lambda n: len(pairs[n].prompt) + len(pairs[n].reply))
     rows: list[int] = []
     for place, number in enumerate(order):
@@ -174,7 +207,6 @@ def screen(decoder: Decoder, pairs: Sequence[Pair], *, pad_id: int) -> NDArray[n
         if (len(rows) + 1) * length > SCREEN_TOKENS or place == len(order) - 1:
             right[rows] = _screen_rows(decoder, [pairs[each] for each in rows], pad_id)
             rows = []
-    decoder.train(was_training)
     return right
 
 
@@ -214,13 +246,15 @@ def count_answers(
         progress: is told what is done, how much of it, and of how much.
     """
     pairs = given.answerable
-    may_be = screen(decoder, pairs, pad_id=tokenizer.pad_id)
-    first = [pairs[number] for number in np.flatnonzero(may_be)]
-    rest = [pairs[number] for number in np.flatnonzero(~may_be)]
-    if most is not None and most < len(rest):
-        rest = [rest[number * len(rest) // most] for number in range(most)]
+    screened = None if until is None else until - SCREEN_SHARE * max(until - time.monotonic(), 0)
+    right, checked = screen(decoder, pairs, pad_id=tokenizer.pad_id, until=screened)
+    first = [pairs[number] for number in np.flatnonzero(right)]
+    unknown = [pairs[number] for number in np.flatnonzero(~checked)]
+    wrong = [pairs[number] for number in np.flatnonzero(checked & ~right)]
+    if most is not None and most < len(wrong):
+        wrong = [wrong[number * len(wrong) // most] for number in range(most)]
     # replies of about one length go side by side: none waits for a much longer one
-    todo = [*sorted(first, key=_lengths), *sorted(rest, key=_lengths)]
+    todo = [pair for part in (first, unknown, wrong) for pair in sorted(part, key=_lengths)]
     exact = ended = generated = 0
     longest = 2 * max((len(pair.reply) for pair in pairs), default=1)
     for start in range(0, len(todo), BATCH):
@@ -248,6 +282,7 @@ def count_answers(
         n_likely=max(len(first) - generated, 0),
         n_contradictory=given.n_contradictory,
         n_too_long=len(given.too_long),
+        n_unchecked=len(unknown) - min(max(generated - len(first), 0), len(unknown)),
     )
 
 

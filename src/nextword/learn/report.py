@@ -103,13 +103,15 @@ class Trained:
         answers, phrasings = self.answers, self.phrasings
         if answers is None:
             return
-        line = f"{answers.n_exact:,} of {answers.n_pairs:,} replies as given"
+        line = f"{answers.n_exact:,} of {answers.n_checked:,} replies as given"
         if answers.n_likely:
             line += f" and {answers.n_likely:,} more likely, which there was no time to generate"
         ended = f"{answers.n_ended:,}"
         if answers.n_generated < answers.n_pairs:
             ended += f" of {answers.n_generated:,} that were generated"
         yield f"{line}, {ended} ended by the end token"
+        if answers.n_unchecked:
+            yield f"not checked, since the time was over: {answers.n_unchecked:,} replies"
         if answers.n_contradictory:
             yield (
                 f"not counted: {answers.n_contradictory:,} replies to prompts that stand with "
@@ -262,7 +264,7 @@ def card_facts(corpus: Corpus, data: Prepared, trainer: Trainer, trained: Traine
         measured["n_asked"] = replies.n_replies
     if trained.answers is not None:
         measured |= {
-            "n_given": trained.answers.n_pairs,
+            "n_given": trained.answers.n_checked,
             "n_given_exact": trained.answers.n_exact,
             "given_ended": trained.answers.ended,
         }

@@ -96,7 +96,7 @@ def test_a_reply_passes_just_if_greedy_decoding_gives_it(which: str, trained: De
             for pair in LEARNED
             if len(made := generated(decoder, pair)) and made != pair.reply
         ]
-    found = screen(decoder, pairs, pad_id=PAD)
+    found, _ = screen(decoder, pairs, pad_id=PAD)
     assert found.any() and not found.all()
     for passes, pair in zip(found.tolist(), pairs, strict=True):
         made = generated(decoder, pair)
@@ -110,19 +110,19 @@ def test_neither_padding_nor_what_stands_beside_it_changes_what_passes(
     tokens: int, trained: Decoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pairs = [pair for both in zip(LEARNED, UNKNOWN, strict=False) for pair in both]
-    alone = [bool(screen(trained, [pair], pad_id=PAD)[0]) for pair in pairs]
+    alone = [bool(screen(trained, [pair], pad_id=PAD)[0][0]) for pair in pairs]
     monkeypatch.setattr(answers, "SCREEN_TOKENS", tokens)
-    assert screen(trained, pairs, pad_id=PAD).tolist() == alone
-    assert screen(trained, pairs, pad_id=3).tolist() == alone
-    assert screen(trained, pairs[::-1], pad_id=PAD).tolist() == alone[::-1]
+    assert screen(trained, pairs, pad_id=PAD)[0].tolist() == alone
+    assert screen(trained, pairs, pad_id=3)[0].tolist() == alone
+    assert screen(trained, pairs[::-1], pad_id=PAD)[0].tolist() == alone[::-1]
 
 
 def test_of_no_pairs_none_passes_and_the_mode_comes_back(trained: Decoder) -> None:
-    assert screen(trained, [], pad_id=PAD).tolist() == []
+    assert screen(trained, [], pad_id=PAD)[0].tolist() == []
     trained.train()
     trained.dropout = 0.5
     try:
-        assert screen(trained, LEARNED, pad_id=PAD).all()  # without dropout
+        assert screen(trained, LEARNED, pad_id=PAD)[0].all()  # without dropout
         assert trained.training
     finally:
         trained.dropout = 0.0
@@ -212,3 +212,20 @@ def test_without_time_one_batch_is_generated_all_the_same(trained: Decoder) -> N
     given = GivenPairs(LEARNED, [], [])
     found = count_answers(trained, SPECIALS, given, until=time.monotonic() - 1)
     assert (found.n_pairs, found.n_exact, found.n_generated, found.n_ended) == (7, 7, 7, 7)
+
+
+def test_what_there_was_no_time_to_check_is_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "SCREEN_BLOCK", 3)
+    monkeypatch.setattr(answers, "BATCH", 2)
+    clock = SimpleNamespace(monotonic=lambda: 1.0)  # the time is over from the start
+    monkeypatch.setattr(answers, "time", clock)
+    given = GivenPairs([*ENDLESS, *ENDED, *EXACT], [], [])
+    right, checked = screen(Follows(FOLLOWING), given.answerable, pad_id=PAD, until=0.0)
+    assert checked.sum() == 3
+    assert (right <= checked).all()
+    found = count_answers(Follows(FOLLOWING), SPECIALS, given, until=0.0)
+    n_first = int(right.sum())
+    assert found.n_generated == 2
+    assert found.n_unchecked == 4 - max(2 - n_first, 0)
+    assert found.n_checked == 7 - found.n_unchecked
+    assert found.exact == (found.n_exact + found.n_likely) / found.n_checked

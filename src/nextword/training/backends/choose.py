@@ -3,8 +3,8 @@
 A CPU's instruction flags and its matrix peak say little about which way is the fastest: that
 depends on the sizes of the model and the batch, on caches and on what else is running. So each
 candidate takes a few steps, and the fastest one is kept in the plan of the run: a resumed run
-computes in the same way, bit for bit. Measured speeds are cached, so the same command chooses the
-same way again.
+computes in the same way, bit for bit. Speeds measured on a machine without other work are cached,
+so the same command chooses the same way again.
 """
 
 import dataclasses
@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 
 import nextword
+from nextword.common.load import LoadMeter
 from nextword.config import ModelConfig, Precision, TrainingConfig
 from nextword.errors import NextwordError
 from nextword.files import write_whole
@@ -30,6 +31,7 @@ from nextword.learn.gradients import n_shards
 from nextword.learn.muon import orthogonal
 from nextword.learn.precision import SHORT, fits_8_bits, goes_at_once
 from nextword.machine import (
+    SHARED,
     features,
     has_bfloat16,
     has_fast_bfloat16,
@@ -209,6 +211,7 @@ def _measured(
     known = dict(cached.get(key, {}))
     tokens = training.batch_size * data.context
     refused: NextwordError | None = None
+    load = LoadMeter()
     for name in names:
         if name in known:
             continue
@@ -225,7 +228,7 @@ def _measured(
             return {name: known[name]}  # not cached: a longer run measures the others, too
     if not known and refused is not None:
         raise refused
-    if known != cached.get(key):
+    if known != cached.get(key) and load.busy_cores() < SHARED:
         _write_cache({**{k: v for k, v in cached.items() if k != key}, key: known})
     return {name: speed for name, speed in known.items() if name in names}
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from nextword.evaluate.answers import count_answers, given_pairs, known_replies, screen
+from nextword.evaluate.answers import Pair, count_answers, given_pairs, known_replies, screen
 from nextword.learn.data import Prepared
 from nextword.learn.trainer import Trainer
 from nextword.text.parts import Part, whole
@@ -23,6 +23,7 @@ PHRASINGS = "phrasings"  # in the findings of a run: AnswerScores of those held 
 SCORES = "scores"  # in the findings: Scores of the held-out part, measured then, too
 ASKING_SHARE = 0.2  # of the time that is left, for asking the held-out phrasings
 KNOWN_SHARE = 0.99  # of the replies; with fewer the second round is not regularized
+SAMPLE = 1000  # replies that tell whether enough are known
 LEAST_SHARE = 0.5  # of a further round that there must be time for
 
 
@@ -47,29 +48,47 @@ def train_later_rounds(
         if not plan.refit_steps:
             return
         # what is known by heart needs no more of that, and phrasings are answered better with it
-        known = _exact(trainer, data, data.train)
+        known, _ = _exact(trainer, _sample(_pairs(trainer, data, data.train)), data)
         enough = known.sum() >= KNOWN_SHARE * len(known)
         trainer.begin_round(plan.refit_steps, peak=plan.refit_peak, regularized=bool(enough))
         trainer.fit()
     if plan.deadline is None or not plan.refit_steps:
         return
-    while True:
-        exact = _exact(trainer, data, whole(data.shards))
-        steps = min(plan.refit_steps, refit_steps(plan.training.steps))
-        needed = LEAST_SHARE * steps * trainer.pace.seconds_per_step
-        if exact.all() or trainer.pace.seconds_to_spare < needed:
+    pairs = _pairs(trainer, data, whole(data.shards))
+    steps = min(plan.refit_steps, refit_steps(plan.training.steps))
+    while _has_time(trainer, steps):
+        until = time.monotonic() + ASKING_SHARE * trainer.pace.seconds_to_spare
+        exact, checked = _exact(trainer, pairs, data, until=until)
+        if (exact | ~checked).all() or not _has_time(trainer, steps):
             return
-        note(f"{exact.sum():,} of {len(exact):,} replies are learned; another round follows")
+        note(f"{exact.sum():,} of {checked.sum():,} replies are learned; another round follows")
         trainer.begin_round(steps, peak=REFIT_PEAK, regularized=False)
         trainer.fit()
 
 
-def _exact(trainer: Trainer, data: Prepared, part: Part) -> NDArray[np.bool_]:
-    """Return a mask over the replies of a part of the data: the forward pass gets it right."""
+def _has_time(trainer: Trainer, steps: int) -> bool:
+    """Return True if there is time for a further round, or for a good part of it."""
+    return trainer.pace.seconds_to_spare >= LEAST_SHARE * steps * trainer.pace.seconds_per_step
+
+
+def _pairs(trainer: Trainer, data: Prepared, part: Part) -> list[Pair]:
+    """Return the prompts of a part of the data with the replies that can be learned exactly."""
     context = trainer.decoder.config.context_length
-    pairs = given_pairs(data.shards, part, context=context).answerable
+    return given_pairs(data.shards, part, context=context).answerable
+
+
+def _sample(pairs: list[Pair]) -> list[Pair]:
+    """Return at most SAMPLE of the pairs, from all over the data."""
+    count = min(len(pairs), SAMPLE)
+    return [pairs[number * len(pairs) // count] for number in range(count)]
+
+
+def _exact(
+    trainer: Trainer, pairs: list[Pair], data: Prepared, *, until: float | None = None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which pairs a forward pass gets right, and which were checked before `until`."""
     with trainer.own_precision():
-        return screen(trainer.decoder, pairs, pad_id=data.tokenizer.pad_id)
+        return screen(trainer.decoder, pairs, pad_id=data.tokenizer.pad_id, until=until)
 
 
 def _measure_phrasings(trainer: Trainer, data: Prepared) -> None:

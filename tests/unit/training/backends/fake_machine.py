@@ -33,6 +33,10 @@ class Machine:
             "int16": 0.1,
         }
         self.steps: list[Precision] = []
+        self.busy = 0.0  # cores that other programs keep busy
+
+    def busy_cores(self) -> float:
+        return self.busy
 
     def step_times(
         self, model: ModelConfig, data: Prepared, training: TrainingConfig, **_: object
@@ -57,6 +61,7 @@ def installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     made = Machine()
     monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
+    monkeypatch.setattr(choose, "LoadMeter", lambda: made)
     monkeypatch.setattr(choose, "step_times", made.step_times)
     monkeypatch.setattr(choose, "time", SimpleNamespace(perf_counter=lambda: 0.0))
     monkeypatch.setattr(choose, "has_bfloat16", lambda _: True)

@@ -28,6 +28,18 @@ def test_a_second_run_measures_nothing(machine: Machine) -> None:
     assert machine.steps == []
 
 
+def test_speeds_measured_beside_other_work_are_not_kept(machine: Machine) -> None:
+    machine.busy = 1.0
+    chosen()
+    machine.steps.clear()
+    machine.busy = 0.0
+    machine.seconds["float32"] = 0.03  # what slowed it down is over
+    assert chosen().precision == "float32"
+    machine.steps.clear()
+    chosen()
+    assert machine.steps == []
+
+
 def test_only_what_is_not_known_yet_is_measured(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
