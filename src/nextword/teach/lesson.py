@@ -88,6 +88,7 @@ class Link:
     Attributes:
         change: what it did to the weights.
         before: the taught parameters as they were.
+        history: what had been taught before.
         keep, undo: write it to the folder, and take it back; given the lesson, how many seconds to
             wait for the folder, and whether the caller holds it already.
         number: once it is kept.
@@ -96,6 +97,7 @@ class Link:
     student: Student
     change: "Change"
     before: Mapping[str, Tensor]
+    history: "History"
     keep: "Callable[[Lesson, float, bool], int]"
     undo: "Callable[[Lesson, float, bool], None]"
     number: int | None = None

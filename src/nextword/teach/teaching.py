@@ -206,42 +206,46 @@ class Teaching:
             version_before=self.version,
             version_after=version_of(reached),
             judging_seconds=self._judging + time.perf_counter() - began,
-            _link=Link(student, change, before, self._keep, self._undo),
+            _link=Link(student, change, before, self._history, _keep, _undo),
         )
 
-    def _keep(self, lesson: Lesson, wait: float, held: bool) -> int:
-        """Write the lesson to the model's folder; see `Lesson.keep`."""
-        student, link = self._student, lesson._link
-        assert link is not None
-        if student.folder is None:
-            raise ConfigError(
-                "this model is only in memory; save it to a folder, and its lessons with it"
-            )
-        if link.number is not None:
-            raise LessonError(f"this lesson is kept already, as number {link.number}")
-        link.number = keeping.keep(
-            student.folder, lesson, link.change, student.decoder, wait=wait, held=held
-        )
-        return link.number
 
-    def _undo(self, lesson: Lesson, wait: float, held: bool) -> None:
-        """Put the weights back, in the folder first; see `Lesson.undo`."""
-        student, link = self._student, lesson._link
-        assert link is not None
-        if not lesson.learned:
-            raise ConfigError("this lesson was not learned, so there is nothing to undo")
-        if student.version == lesson.version_before:
-            raise ConfigError("this lesson is undone already")
-        if student.version != lesson.version_after:
-            raise ConfigError(
-                "a later lesson stands on this one: undo that first, or use nextword lessons "
-                "FOLDER --undo N"
-            )
-        if link.number is not None and student.folder is not None:
-            undo(student.folder, [link.number], wait=wait, held=held)
-            link.number = None
-        _write(student, link.before)
-        student.history = self._history
+def _keep(lesson: Lesson, wait: float, held: bool) -> int:
+    """Write the lesson to the model's folder; see `Lesson.keep`."""
+    link = lesson._link
+    assert link is not None
+    student = link.student
+    if student.folder is None:
+        raise ConfigError(
+            "this model is only in memory; save it to a folder, and its lessons with it"
+        )
+    if link.number is not None:
+        raise LessonError(f"this lesson is kept already, as number {link.number}")
+    link.number = keeping.keep(
+        student.folder, lesson, link.change, student.decoder, wait=wait, held=held
+    )
+    return link.number
+
+
+def _undo(lesson: Lesson, wait: float, held: bool) -> None:
+    """Put the weights back, in the folder first; see `Lesson.undo`."""
+    link = lesson._link
+    assert link is not None
+    student = link.student
+    if not lesson.learned:
+        raise ConfigError("this lesson was not learned, so there is nothing to undo")
+    if student.version == lesson.version_before:
+        raise ConfigError("this lesson is undone already")
+    if student.version != lesson.version_after:
+        raise ConfigError(
+            "a later lesson stands on this one: undo that first, or use nextword lessons "
+            "FOLDER --undo N"
+        )
+    if link.number is not None and student.folder is not None:
+        undo(student.folder, [link.number], wait=wait, held=held)
+        link.number = None
+    _write(student, link.before)
+    student.history = link.history
 
 
 def _write(student: Student, weights: Mapping[str, Tensor]) -> None:

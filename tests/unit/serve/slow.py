@@ -12,6 +12,7 @@ from tests.unit.teach import samples
 
 from nextword.language_model import LanguageModel
 from nextword.serve.app import make_app
+from nextword.teach.history import History
 from nextword.teach.lesson import Lesson, Link, TeachingStep
 from nextword.teach.scope import Change
 
@@ -66,7 +67,8 @@ class Slow:
         if self.stopped:
             return samples.not_learned()
         before = {"weight": self.lm.decoder.token_embedding.weight.detach().clone()}
-        link = Link(self.lm, Change(), before, self._keep, self._undo)
+        history = History("before")
+        link = Link(self.lm, Change(), before, history, self._keep, self._undo)
         return samples.lesson(_link=link)
 
     def settle(self) -> None:

@@ -1,6 +1,8 @@
 """A lesson from beginning to end, and its report."""
 
+import gc
 import json
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from nextword.errors import ConfigError, DataError, RunError
 from nextword.language_model import LanguageModel
 from nextword.teach import keeping
 from nextword.teach.lesson import Lesson
+from nextword.teach.scope import Apprentice
 
 PAIR = ("who is she", "my sister .")
 QUICK: dict[str, Any] = {"learning_rate": 0.1, "rehearsal_weight": 1.0, "largest_kl": 9.0}
@@ -58,6 +61,24 @@ def test_a_lesson_is_learned_reported_and_undone(dtype: torch.dtype) -> None:
     lesson.undo()
     assert same(before, model)
     assert model.version == version
+
+
+def test_a_lesson_that_is_over_holds_no_copy_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    copies: list[weakref.ref[Apprentice]] = []
+    begin = Apprentice.__init__
+
+    def noted(self: Apprentice, *given: Any, **settings: Any) -> None:
+        copies.append(weakref.ref(self))
+        begin(self, *given, **settings)
+
+    monkeypatch.setattr(Apprentice, "__init__", noted)
+    gc.disable()  # it may not come for long: there are few objects, and they are large
+    try:
+        lesson = pupil().teach([PAIR], **QUICK)
+        assert lesson.learned
+        assert [copy() for copy in copies] == [None]
+    finally:
+        gc.enable()
 
 
 def test_a_lesson_that_is_not_learned_leaves_every_bit() -> None:
