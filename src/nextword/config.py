@@ -280,12 +280,13 @@ class ReplyConfig:
         within(self, "temperature", 0, math.inf, below=True)
         if self.top_k < 0:
             raise ConfigError(f"top_k is {self.top_k}; it must be at least 1, or 0 for all")
+        at_least(self, "top_k", 0)
         if not 0 < self.top_p <= 1:
             raise ConfigError(f"top_p is {self.top_p}; it must be above 0 and at most 1")
         within(self, "min_p", 0, 1)
         above(self, "repetition_penalty", 0)
-        if self.max_tokens is not None and self.max_tokens < 1:
-            raise ConfigError(f"max_tokens is {self.max_tokens}; it must be at least 1")
+        if self.max_tokens is not None:
+            at_least(self, "max_tokens", 1)
         if self.seed is not None:
             check_seed(self.seed)
         if any(not text for text in self.stop):

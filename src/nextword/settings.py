@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 from nextword.errors import ConfigError, unknown
 
 ConfigT = TypeVar("ConfigT")
+LARGEST = 1 << 53  # whole number that every library on the way holds exactly
 
 
 def config_from(cls: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
@@ -92,10 +93,18 @@ def check_choices(config: Any) -> None:
 
 
 def at_least(config: Any, name: str, smallest: int) -> None:
-    """The field is no smaller than `smallest`."""
+    """Check that a whole number is no smaller than `smallest`, and no larger than LARGEST."""
     value = getattr(config, name)
     if value < smallest:
-        raise ConfigError(f"{name} is {value}; it must be at least {smallest}")
+        raise ConfigError(f"{name} is {shown(value)}; it must be at least {smallest}")
+    if value > LARGEST:
+        raise ConfigError(f"{name} is {shown(value)}; it must be at most {LARGEST}")
+
+
+def shown(value: int) -> str:
+    """Return a whole number as text; of one with very many digits, how many they are."""
+    size = value.bit_length()
+    return str(value) if size <= 128 else f"a number of about {round(size * math.log10(2))} digits"
 
 
 def above(config: Any, name: str, bound: float) -> None:
@@ -117,4 +126,4 @@ def within(config: Any, name: str, low: float, high: float, *, below: bool = Fal
 def check_seed(seed: int) -> None:
     """The seed is one that every random generator takes."""
     if not 0 <= seed < 1 << 63:
-        raise ConfigError(f"seed is {seed}; it must be at least 0 and below 2^63")
+        raise ConfigError(f"seed is {shown(seed)}; it must be at least 0 and below 2^63")

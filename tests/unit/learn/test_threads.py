@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from nextword.errors import ConfigError
 from nextword.learn import threads
 from nextword.learn.threads import limited_threads
 
@@ -20,3 +21,12 @@ def test_as_many_as_asked_for_or_as_there_are_cores(
         assert torch.get_num_threads() == before
     finally:
         torch.set_num_threads(usual)
+
+
+@pytest.mark.parametrize("wanted", [-1, 1025, 10**20])
+def test_an_impossible_number_of_threads_is_refused(wanted: int) -> None:
+    with (
+        pytest.raises(ConfigError, match=f"threads is {wanted}; it must be from 0 to 1024"),
+        limited_threads(wanted),
+    ):
+        pass
