@@ -17,6 +17,8 @@ NormPlacement = Literal["before", "after"]
 FeedForward = Literal["none", "relu", "relu2", "gelu", "gelu_tanh", "silu", "swiglu", "geglu"]
 RotaryScalingKind = Literal["linear", "llama3", "yarn"]
 
+LARGEST_SIZE = 1 << 28  # of a model's widths: the products of two stay far below 2^63
+LARGEST_PLACE = (1 << 53) - 1  # of tokens that are only counted: JSON carries it exactly
 GATED: tuple[FeedForward, ...] = ("swiglu", "geglu")
 
 
@@ -39,7 +41,11 @@ class RotaryScaling:
     def __post_init__(self) -> None:
         check_choices(self)
         within(self, "factor", 1, math.inf, below=True)
-        at_least(self, "original_context_length", 1)
+        within(self, "original_context_length", 1, LARGEST_PLACE)
+        for name in ("low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow"):
+            within(self, name, 0, math.inf, below=True)
+        if self.attention_factor is not None:
+            above(self, "attention_factor", 0)
         if self.kind == "llama3" and self.high_freq_factor <= self.low_freq_factor:
             raise ConfigError(
                 f"high_freq_factor {self.high_freq_factor} must be larger than "
@@ -88,13 +94,15 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_choices(self)
-        for name in ("vocab_size", "d_model", "context_length", "n_heads"):
-            at_least(self, name, 1)
+        for name in ("vocab_size", "d_model", "n_heads"):
+            within(self, name, 1, LARGEST_SIZE)
         for name in ("n_layers", "token_shift"):
-            at_least(self, name, 0)
+            within(self, name, 0, LARGEST_SIZE)
         for name in ("n_kv_heads", "d_head", "d_ff"):
             if getattr(self, name) is not None:
-                at_least(self, name, 1)
+                within(self, name, 1, LARGEST_SIZE)
+        largest = LARGEST_SIZE if self.position == "learned" else LARGEST_PLACE
+        within(self, "context_length", 1, largest)
         above(self, "rotary_base", 0)
         within(self, "norm_epsilon", 0, 1, below=True)
         self._derive_sizes()
@@ -160,6 +168,11 @@ class ModelConfig:
                 "every key/value head serves the same number of heads"
             )
         joined = self.n_heads * self.head_width
+        if joined > LARGEST_SIZE:
+            raise ConfigError(
+                f"n_heads × d_head is {joined}; it must be at most {LARGEST_SIZE}: give fewer or "
+                "narrower heads"
+            )
         if not self.output_projection and joined != self.d_model:
             raise ConfigError(
                 f"without an output projection n_heads × d_head = {joined} must equal "
@@ -177,8 +190,8 @@ class ModelConfig:
             raise ConfigError("output_bias needs output_projection = true")
         if self.tied_embeddings and self.unembedding_bias:
             raise ConfigError("tied_embeddings leave no room for unembedding_bias")
-        if self.sliding_window is not None and self.sliding_window < 1:
-            raise ConfigError(f"sliding_window is {self.sliding_window}; it must be at least 1")
+        if self.sliding_window is not None:
+            within(self, "sliding_window", 1, LARGEST_PLACE)
         if self.sliding_layers is not None:
             if self.sliding_window is None:
                 raise ConfigError("sliding_layers are given without a sliding_window")

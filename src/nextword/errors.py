@@ -109,15 +109,17 @@ class MissingExtraError(NextwordError):
         )
 
 
-def unknown(what: str, given: str, allowed: Iterable[str]) -> str:
-    """The message for a name that is not one of those allowed, with the nearest match.
+def unknown(what: str, given: str, allowed: Iterable[str], *, suggest: bool = True) -> str:
+    """Return the message for a name that is not one of those allowed, with the nearest match.
 
     Args:
         what: the kind of thing, e.g. `"preset"`.
         given: the name that was given.
         allowed: the names that are allowed.
+        suggest: whether to name the nearest; not where that would be another thing, as with the
+            family of a model that exists.
     """
     names = list(allowed)
-    near = difflib.get_close_matches(given, names, n=1)
+    near = difflib.get_close_matches(given, names, n=1) if suggest else []
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"unknown {what} {given!r}; allowed are: {', '.join(names)}.{hint}"

@@ -1,14 +1,27 @@
-"""Writing files whole or not at all, and reading them with clear errors."""
+"""Writing files whole or not at all, and reading them within bounds, with clear errors."""
 
 import contextlib
 import errno
 import hashlib
 import json
 import os
+import re
+import stat
 from pathlib import Path
 from typing import Any
 
 from nextword.errors import FolderError, NextwordError, RunError
+
+MAX_FILE = 64 << 20  # bytes of a file that is read whole, where nothing smaller is asked for
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # how the stand-in for a file begins
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # in JSON: half a character, alone or in a pair
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
@@ -109,26 +122,107 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def read_json(path: Path) -> Any:
-    """The content of a JSON file.
+def regular_size(path: Path) -> int:
+    """Return the size of a regular file in bytes, without opening it.
+
+    What is none is refused: to open a pipe may block for ever, and a device never ends.
 
     Raises:
-        FolderError: the file is missing or is not JSON; names the file and the line.
+        FolderError: it is missing, a link to nothing, or a folder, pipe, device or socket.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FolderError(f"{path} does not exist") from None
+        found = path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if not stat.S_ISREG(found.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+        raise FolderError(f"{path} is {kind}, not a file; put the file itself there")
+    return found.st_size
+
+
+def read_bytes(path: Path, *, limit: int = MAX_FILE) -> bytes:
+    """Read a whole file, if it is a regular one of at most `limit` bytes.
+
+    Raises:
+        FolderError: it is none, is larger, cannot be read, or is a Git LFS pointer.
+    """
+    size = regular_size(path)
+    if size > limit:
+        raise FolderError(f"{path} has {size} bytes; at most {limit} are allowed")
+    try:
+        with path.open("rb") as file:
+            content = file.read(size)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    refuse_lfs_pointer(path, content)
+    return content
+
+
+def read_text(path: Path, *, limit: int = MAX_FILE) -> str:
+    """Read a UTF-8 file as `read_bytes` does; a byte order mark is left out.
+
+    Raises:
+        FolderError: as `read_bytes`, or it is not UTF-8.
+    """
+    try:
+        return read_bytes(path, limit=limit).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FolderError(f"{path} is not UTF-8 text: {error}") from error
+
+
+def read_json(path: Path, *, limit: int = MAX_FILE) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        FolderError: the file is missing, too large or not JSON; names the file and the line.
+    """
+    text = read_text(path, limit=limit)
+    try:
+        value = json.loads(text)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError:
         raise FolderError(f"{path} is nested too deeply to be read") from None
-    except OSError as error:
-        raise FolderError(f"{path} cannot be read: {error.strerror or error}") from error
+    except UnicodeEncodeError:
+        raise FolderError(
+            f"{path} holds half a character (a lone surrogate, as \\ud800); write the whole one"
+        ) from None
     except json.JSONDecodeError as error:
         raise FolderError(
             f"{path} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from error
+    except ValueError as error:  # Python reads no whole number of more than 4300 digits
+        raise FolderError(f"{path} holds a number of too many digits") from error
+    return value
+
+
+def refuse_lfs_pointer(path: Path, content: bytes) -> None:
+    """Refuse the few lines that Git puts in the place of a large file that it did not fetch.
+
+    Args:
+        path: for the message.
+        content: how the file begins.
+
+    Raises:
+        FolderError: it is such a pointer.
+    """
+    if content.startswith(LFS_POINTER):
+        raise FolderError(
+            f"{path} is a Git LFS pointer, not the file itself; fetch it with `git lfs pull`, or "
+            "download it again"
+        )
+
+
+def _unreadable(path: Path, error: OSError) -> FolderError:
+    """The error for a file that cannot be opened."""
+    if path.is_symlink() and isinstance(error, FileNotFoundError):
+        return FolderError(
+            f"{path} is a link to {path.readlink()}, which does not exist; copy the file itself "
+            "there (cp -L copies what links point at)"
+        )
+    if isinstance(error, FileNotFoundError):
+        return FolderError(f"{path} does not exist")
+    return FolderError(f"{path} cannot be read: {error.strerror or error}")
 
 
 def write_json(path: Path, value: Any) -> None:

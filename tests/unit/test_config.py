@@ -68,6 +68,26 @@ REFUSED: list[tuple[type, dict[str, Any], str]] = [
         "without an output projection n_heads × d_head = 12 must equal d_model 14: the context is "
         "added to the residual as it is",
     ),
+    (
+        ModelConfig,
+        {"n_heads": 1 << 20, "d_head": 1 << 10},
+        "n_heads × d_head is 1073741824; it must be at most 268435456: give fewer or narrower heads",
+    ),
+    (
+        ModelConfig,
+        {"context_length": 1 << 53},
+        "context_length is 9007199254740992; it must be at least 1 and at most 9007199254740991",
+    ),
+    (
+        ModelConfig,
+        {"context_length": 1 << 53, "position": "learned"},
+        "context_length is 9007199254740992; it must be at least 1 and at most 268435456",
+    ),
+    (
+        RotaryScaling,
+        ROTARY | {"beta_fast": float("inf")},
+        "beta_fast is inf; it must be a finite number, at least 0",
+    ),
     (ModelConfig, {"n_heads": 2}, "rotary position needs an even d_head; it is 7"),
     (
         ModelConfig,

@@ -16,7 +16,9 @@ from nextword.files import (
     append_line,
     disk_error,
     flush,
+    read_bytes,
     read_json,
+    read_text,
     sha256_file,
     sweep,
     sync_folder,
@@ -129,6 +131,11 @@ def test_json_round_trip(tmp_path: Path) -> None:
         (b'{\n  "a": 1,\n  "b": }\n', r"c\.json is not valid JSON: .* at line 3, column 8"),
         (b"", r"c\.json is not valid JSON: .* at line 1, column 1"),
         (b'{"a": "\xff"}', r"c\.json is not UTF-8 text"),
+        (b'{"a": ' + b"7" * 5000 + b"}", r"c\.json holds a number of too many digits"),
+        (b'{"a": "\\ud83d"}', r"c\.json holds half a character"),
+        (b'{"\\uDE00": 1}', r"c\.json holds half a character"),
+        (b"[" * 99_999, r"c\.json is nested too deeply"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", r"Git LFS pointer.*git lfs pull"),
         (None, r"c\.json does not exist"),
     ],
 )
@@ -140,6 +147,42 @@ def test_broken_json_is_named_with_its_place(
         path.write_bytes(content)
     with pytest.raises(FolderError, match=message):
         read_json(path)
+
+
+def test_a_byte_order_mark_is_left_out_and_whole_characters_stay(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    path.write_bytes(b"\xef\xbb\xbf" + b'{"a": "\\ud83d\\ude00"}')
+    assert read_json(path) == {"a": "😀"}
+    assert read_text(path).startswith("{")
+
+
+class TestBounds:
+    def test_a_larger_file_is_refused_with_both_numbers(self, tmp_path: Path) -> None:
+        path = tmp_path / "c.json"
+        path.write_bytes(b"x" * 7)
+        assert read_bytes(path, limit=7) == b"x" * 7
+        with pytest.raises(FolderError, match=r"c\.json has 7 bytes; at most 6 are allowed"):
+            read_bytes(path, limit=6)
+
+    @pytest.mark.skipif(os.name == "nt", reason="Windows has no pipes with names")
+    def test_what_is_no_file_is_refused_and_never_opened(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        (tmp_path / "linked").symlink_to("pipe")
+        (tmp_path / "zero").symlink_to("/dev/zero")
+        (tmp_path / "folder").mkdir()
+        for name, kind in (
+            ("pipe", "a pipe"),
+            ("linked", "a pipe"),
+            ("zero", "a device"),
+            ("folder", "a folder"),
+        ):
+            with pytest.raises(FolderError, match=f"{name} is {kind}, not a file"):
+                read_json(tmp_path / name)
+
+    def test_a_link_to_nothing_is_named_with_its_target(self, tmp_path: Path) -> None:
+        (tmp_path / "c.json").symlink_to("../blobs/17")
+        with pytest.raises(FolderError, match=r"is a link to \.\./blobs/17, which does not exist"):
+            read_json(tmp_path / "c.json")
 
 
 def test_lines_are_appended_whole_or_not_at_all(

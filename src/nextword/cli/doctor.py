@@ -66,14 +66,37 @@ class Report:
         self.entries.append(Entry(topic=topic, name=name, value=value, text=text))
 
 
-@command("doctor", example="nextword doctor --json > machine.json")
+@command(
+    "doctor",
+    example="""
+    nextword doctor --json > machine.json
+    nextword doctor models/mine
+    nextword doctor models/mine --accept-changes
+    """,
+)
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), required=False)
+@click.option(
+    "--accept-changes",
+    is_flag=True,
+    help="Write the checksums of FOLDER anew for its files as they are now.",
+)
 @json_option
-def doctor(as_json: bool) -> None:
-    """Check this machine: versions, processor, memory, devices and their speed.
+def doctor(folder: Path | None, accept_changes: bool, as_json: bool) -> None:
+    """Check this machine, or the model in FOLDER against its checksums.
 
-    Says what is missing, what each missing package costs, and what slows training down. The exit
-    code is 1 if Nextword cannot work here, else 0.
+    Of the machine: versions, processor, memory, devices and their speed. Says what is missing, what
+    each missing package costs, and what slows training down. The exit code is 1 if Nextword cannot
+    work here, else 0.
+
+    Of a model: which files differ from its SHA256SUMS. The exit code is 1 if one does, else 0. With
+    --accept-changes they count as they are from now on: give it after you changed them on purpose.
     """
+    if folder is not None:
+        from nextword.cli.doctor_folder import check_model
+
+        sys.exit(check_model(folder, accept=accept_changes, as_json=as_json))
+    if accept_changes:
+        raise click.UsageError("--accept-changes needs FOLDER, the model whose files changed.")
     with warnings.catch_warnings(action="ignore"):  # the report says it better
         report = examine()
     if as_json:

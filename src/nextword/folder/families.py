@@ -12,6 +12,7 @@ from typing import Any
 from nextword.config import ModelConfig
 from nextword.errors import FolderError, unknown
 from nextword.folder.family import REQUIRED, Family, Key
+from nextword.folder.foreign_keys import NO_WINDOWS, ROTARY_FOREIGN, SHOWN
 from nextword.folder.parts import NO_WINDOW, ROTARY, WINDOW_EVERYWHERE, WINDOW_IN_LAYERS
 
 GATED = {"swiglu": ("silu", "swish"), "geglu": ("gelu_pytorch_tanh", "gelu_new", "gelu_fast")}
@@ -88,6 +89,7 @@ LLAMA = Family(
     parts=(ROTARY, NO_WINDOW),
     conditions=(_divides, _has_blocks),
     written=NO_DROPOUT,
+    only=ROTARY_FOREIGN | NO_WINDOWS,
 )
 QWEN3 = Family(
     name="qwen3",
@@ -97,6 +99,7 @@ QWEN3 = Family(
     parts=(ROTARY, WINDOW_IN_LAYERS),
     conditions=(_has_blocks,),
     written=NO_DROPOUT,
+    only=ROTARY_FOREIGN,
 )
 QWEN2 = Family(
     name="qwen2",
@@ -106,6 +109,7 @@ QWEN2 = Family(
     parts=(ROTARY, WINDOW_IN_LAYERS),
     conditions=(_square, _has_blocks),
     written=NO_DROPOUT,
+    only=ROTARY_FOREIGN,
 )
 MISTRAL = Family(
     name="mistral",
@@ -115,7 +119,7 @@ MISTRAL = Family(
     parts=(ROTARY, WINDOW_EVERYWHERE),
     conditions=(_has_blocks,),
     written=NO_DROPOUT,
-    only={"layer_types": (None,)},
+    only=ROTARY_FOREIGN | {"layer_types": (None,)},
 )
 GPT2 = Family(
     name="gpt2",
@@ -140,7 +144,8 @@ GPT2 = Family(
     parts=(NO_WINDOW,),
     conditions=(_square, _one_head_each, _has_blocks),
     written={"attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0},
-    only={"scale_attn_by_inverse_layer_idx": (False,), "reorder_and_upcast_attn": (False,)},
+    only=NO_WINDOWS
+    | {"scale_attn_by_inverse_layer_idx": (False,), "reorder_and_upcast_attn": (False,)},
 )
 NEXTWORD = Family(  # any ModelConfig, every field under its own name
     name="nextword",
@@ -176,5 +181,6 @@ def config_from_json(values: Mapping[str, Any]) -> tuple[str, ModelConfig]:
     if not isinstance(name, str):
         raise FolderError("config.json has no 'model_type', so the model's family is unknown")
     if name not in FAMILIES:
-        raise FolderError(unknown("model_type in config.json", name, FAMILIES))
+        what = "model_type in config.json"
+        raise FolderError(unknown(what, name[:SHOWN], FAMILIES, suggest=False))
     return name, FAMILIES[name].read(values)

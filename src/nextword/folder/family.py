@@ -10,6 +10,7 @@ from typing import Any
 
 from nextword.config import ModelConfig, RotaryScaling, config_from
 from nextword.errors import ConfigError, FolderError, unknown
+from nextword.folder.foreign_keys import FOREIGN, Neutral, check_architecture, check_foreign
 from nextword.folder.parts import Part
 
 MOST_LAYERS = 10_000
@@ -26,15 +27,6 @@ ENVELOPE = (  # what stands in our own config.json beside the settings
     "torch_dtype",
     "transformers_version",
 )
-NEVER: dict[str, tuple[Any, ...]] = {  # in no family that we know
-    "quantization_config": (None,),
-    "is_encoder_decoder": (False,),
-    "add_cross_attention": (False,),
-    "partial_rotary_factor": (None, 1.0),
-    "num_experts": (None, 0),
-    "num_local_experts": (None, 0),
-    "n_routed_experts": (None, 0),
-}
 
 
 @dataclass(frozen=True)
@@ -77,7 +69,8 @@ class Key:
             return value
         ours = {theirs: our for our, names in self.values.items() for theirs in names}
         if value not in ours:
-            raise FolderError(unknown(f"{self.theirs} in config.json", str(value), ours))
+            what = f"{self.theirs} in config.json"
+            raise FolderError(unknown(what, str(value), ours, suggest=False))
         return ours[value]
 
 
@@ -93,7 +86,7 @@ class Family:
         parts: settings that travel together: rotary scaling, sliding windows.
         conditions: what else a ModelConfig must meet.
         written: keys that are always written as they stand here.
-        only: keys of others that change the forward; the values that we support.
+        only: further keys that change the forward, each with the values that change nothing.
         strict: whether an unknown key is an error: in our own format alone.
     """
 
@@ -104,7 +97,7 @@ class Family:
     parts: tuple[Part, ...] = ()
     conditions: tuple[Callable[[ModelConfig], bool], ...] = ()
     written: Mapping[str, Any] = field(default_factory=dict)
-    only: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    only: Mapping[str, Neutral] = field(default_factory=dict)
     strict: bool = False
 
     def fits(self, config: ModelConfig) -> bool:
@@ -163,13 +156,8 @@ class Family:
             raise FolderError(f"config.json describes an impossible model: {error}") from error
 
     def _refuse_unsupported(self, values: Mapping[str, Any]) -> None:
-        for name, allowed in (NEVER | dict(self.only)).items():
-            if name in values and values[name] not in allowed:
-                shown = " or ".join(repr(value) for value in allowed)
-                raise FolderError(
-                    f"config.json sets {name} to {str(values[name])[:80]}, which changes the model "
-                    f"in a way that Nextword does not compute; supported is {shown}"
-                )
+        check_architecture(values, self.name, self.architecture)
+        check_foreign(values, FOREIGN | dict(self.only))
         known = [*ENVELOPE, *(key.theirs for key in self.keys)]
         for name in values if self.strict else ():
             if name not in known:

@@ -16,6 +16,7 @@ from nextword.errors import FolderError
 Shape = tuple[int, ...]
 SHOWN = 4  # names in one message
 UNEMBEDDING = "unembedding.weight"
+COMPILED, PARALLEL = "_orig_mod.", "module."  # before names, from torch.compile and DataParallel
 
 _LLAMA = {
     "token_embedding": "model.embed_tokens",
@@ -75,9 +76,19 @@ class Names:
         renamed = self.modules[re.sub(r"\d+", "{}", module)]
         return f"{renamed.format(block[0] if block else '')}.{kind}"
 
-    def full(self, name: str, *, bare: bool) -> str:
-        """A name found in a file, with the prefix that a bare checkpoint leaves out."""
-        return self.prefix + name if bare and not name.startswith("lm_head.") else name
+    def full(self, found: Iterable[str]) -> dict[str, str]:
+        """Return the family's name of each name found in a file.
+
+        torch.compile and parallel training put prefixes to names, which say nothing and go; the
+        checkpoint of a bare stack leaves out the family's prefix.
+        """
+        plain = {name: name.replace(COMPILED, "").removeprefix(PARALLEL) for name in found}
+        if not self.prefix or any(name.startswith(self.prefix) for name in plain.values()):
+            return plain
+        return {
+            name: said if said.startswith("lm_head.") else self.prefix + said
+            for name, said in plain.items()
+        }
 
 
 _ROTARY = Names(_LLAMA, prefix="model.", ignored=re.compile(r".*\.rotary_emb\.inv_freq"))
@@ -174,13 +185,13 @@ def match(
         FolderError: tensors are missing, unexpected, or of other shapes; names the first few.
     """
     names = NAMES[family]
-    bare = bool(names.prefix) and not any(name.startswith(names.prefix) for name in found)
-    full = {name: names.full(name, bare=bare) for name in found}
+    full = names.full(found)
     known = {name: wanted[theirs] for name, theirs in full.items() if theirs in wanted}
+    named = set(full.values())
     missing = [
         name
         for name, stored in wanted.items()
-        if name not in full.values() and not optional.issuperset(stored.ours)
+        if name not in named and not optional.issuperset(stored.ours)
     ]
     unexpected = [
         name
@@ -192,21 +203,45 @@ def match(
         for name, stored in known.items()
         if found[name] != stored.shape
     ]
-    problems = [
-        f"{len(items)} {what}: {', '.join(items[:SHOWN])}{', …' if len(items) > SHOWN else ''}"
-        for what, items in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("of another shape", mis_shaped),
-        )
-        if items
-    ]
-    if problems:
+    if [wanted[name].ours for name in missing] == [(UNEMBEDDING,)] and not unexpected:
+        raise FolderError(_no_unembedding(missing[0], family, where))
+    problems = {
+        "missing": missing,
+        "unexpected": unexpected,
+        "of another shape": mis_shaped,
+        "there twice": _twice(known),
+    }
+    if any(problems.values()):
         raise FolderError(
             f"the weights in {where} do not fit its config.json (family {family}): "
-            f"{'; '.join(problems)}. Weights and config.json must come from the same model"
+            f"{_listed(problems)}. Weights and config.json must come from the same model"
         )
     return known
+
+
+def _no_unembedding(name: str, family: str, where: str) -> str:
+    """Return the message for weights that lack the unembedding and are not to be tied."""
+    key = "tied_embeddings" if family == "nextword" else "tie_word_embeddings"
+    return (
+        f"the weights in {where} lack {name}, and {key} is false in config.json (or is not there, "
+        f'which means the same to {family}). If the model is a tied one, set "{key}": true in '
+        f"config.json; else get the file that holds {name}"
+    )
+
+
+def _twice(known: Mapping[str, Stored]) -> list[str]:
+    """Return the names found in the files that stand for a tensor which has another name too."""
+    first: dict[str, str] = {}
+    return [name for name, stored in known.items() if first.setdefault(stored.name, name) != name]
+
+
+def _listed(problems: Mapping[str, list[str]]) -> str:
+    """Return the first few names of each kind of problem."""
+    return "; ".join(
+        f"{len(items)} {what}: {', '.join(items[:SHOWN])}{', …' if len(items) > SHOWN else ''}"
+        for what, items in problems.items()
+        if items
+    )
 
 
 def _sizes(shape: Iterable[int]) -> str:

@@ -94,7 +94,8 @@ def _read_rotary(values: Json, settings: Json) -> dict[str, Any]:
     if kind == NO_SCALING:
         return {"rotary_base": base, "rotary_scaling": None}
     if kind not in SCALINGS:
-        raise FolderError(unknown("rope_type in config.json", str(kind), [NO_SCALING, *SCALINGS]))
+        known = [NO_SCALING, *SCALINGS]
+        raise FolderError(unknown("rope_type in config.json", str(kind), known, suggest=False))
     return {"rotary_base": base, "rotary_scaling": _read_scaling(kind, rope, values, settings)}
 
 
@@ -180,7 +181,8 @@ def _read_in_layers(values: Json, settings: Json) -> dict[str, Any]:
         raise FolderError(f"config.json has {len(kinds)} layer_types for {n_layers} layers")
     for kind in kinds:
         if kind not in (SLIDING, FULL):
-            raise FolderError(unknown("layer type in config.json", str(kind), (SLIDING, FULL)))
+            known = (SLIDING, FULL)
+            raise FolderError(unknown("layer type in config.json", str(kind), known, suggest=False))
     sliding = tuple(layer for layer, kind in enumerate(kinds) if kind == SLIDING)
     if not sliding:
         return {}

@@ -4,23 +4,16 @@ Everything that the folder is read from is gathered under second names, so that 
 moment (whole.py), and no file is ever written in place: other names of it keep the old content.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from nextword.files import read_json, sha256_file, write_json, write_whole
-from nextword.folder.store import (
-    CARD,
-    CONFIG,
-    SHARD_BYTES,
-    SUMS,
-    may_go,
-    read_sums,
-    turn,
-    write_sums,
-)
-from nextword.folder.weights import INDEX, weight_files, write_weights
+from nextword.folder.checksums import lists_small_files, make_sums, read_sums, write_sums
+from nextword.folder.layout import CARD, CONFIG, INDEX, SUMS
+from nextword.folder.store import SHARD_BYTES, may_go, turn
+from nextword.folder.weights import weight_files, write_weights
 from nextword.folder.whole import finish, put, settled, whole_folder
 from nextword.model.decoder import Decoder
 
@@ -81,8 +74,10 @@ def save_weights(
     sums: dict[str, str] = {}
     with _rewritten(folder, card, before_rename, sums) as staging:
         sums |= write_weights(staging, decoder, dtype=None, shard_bytes=shard_bytes or SHARD_BYTES)
-        write_sums(staging, sums)
-        _link_config(staging, folder, decoder)
+        linked = _link_config(staging, folder, decoder)
+        write_sums(
+            staging, sums, known=_known(folder, changed={INDEX} if linked else {INDEX, CONFIG})
+        )
     return sums
 
 
@@ -91,13 +86,27 @@ def restore_files(
 ) -> dict[str, str]:
     """Put back the files with weights, SHA256SUMS and config.json that `source` holds.
 
+    Where its SHA256SUMS lists more than weights, it is written anew for the files that stay.
+
     Args and Raises as `save_weights`.
     """
     sums: dict[str, str] = {}
     with _rewritten(folder, card, before_rename, sums) as staging:
         _link(weights_and_config(source), staging)
         sums |= sums_of(source)
+        listed = read_sums(source)
+        if lists_small_files(listed):
+            known = _known(folder, changed={INDEX, CONFIG})
+            known |= {name: listed[name] for name in (INDEX, CONFIG) if name in listed}
+            if make_sums(staging, sums, known=known) != listed:
+                write_sums(staging, sums, known=known)
     return sums
+
+
+def _known(folder: Path, *, changed: Collection[str]) -> dict[str, str]:
+    """Return what SHA256SUMS says of the files that a rewriting does not change."""
+    known = read_sums(settled(folder))
+    return {name: digest for name, digest in known.items() if name not in changed}
 
 
 @contextmanager
@@ -136,8 +145,12 @@ def _link(files: Iterable[Path], target: Path) -> None:
         put(path, target / path.name)
 
 
-def _link_config(staging: Path, folder: Path, decoder: Decoder) -> None:
-    """config.json byte for byte, unless it names another dtype than the weights now have."""
+def _link_config(staging: Path, folder: Path, decoder: Decoder) -> bool:
+    """Put config.json in byte for byte, unless it names another dtype than the weights now have.
+
+    Returns:
+        Whether it is unchanged.
+    """
     values: Any = read_json(folder / CONFIG)
     name = str(decoder.token_embedding.weight.dtype).removeprefix("torch.")
     stale = {key: name for key in DTYPE_KEYS if values.get(key, name) != name}
@@ -145,3 +158,4 @@ def _link_config(staging: Path, folder: Path, decoder: Decoder) -> None:
         write_json(staging / CONFIG, values | stale)
     else:
         _link([folder / CONFIG], staging)
+    return not stale

@@ -7,7 +7,6 @@ Reading runs no code and unpickles nothing.
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -16,26 +15,39 @@ import torch
 
 from nextword.config import ModelConfig
 from nextword.errors import ConfigError, FolderError, unknown
-from nextword.files import read_json, write_json, write_whole
+from nextword.files import read_json, read_text, write_json, write_whole
+from nextword.folder.checksums import check_sums, read_sums, write_sums
+from nextword.folder.diagnose import check_folder
 from nextword.folder.families import config_from_json, config_to_json
+from nextword.folder.layout import (
+    CARD,
+    CONFIG,
+    GENERATION,
+    INDEX,
+    SUMS,
+    TEMPLATE,
+    TOKENIZER_CONFIG,
+    WEIGHTS,
+)
 from nextword.folder.taught import TRAINING, has_run
 from nextword.folder.tensors import CODES
-from nextword.folder.weights import INDEX, WEIGHTS, read_decoder, weight_files, write_weights
+from nextword.folder.weights import read_decoder, weight_files, write_weights
 from nextword.folder.whole import settled, whole_folder
 from nextword.model import Decoder
 from nextword.text.dialogue import CHAT_TEMPLATE
 from nextword.text.tokenizer import Tokenizer
+from nextword.text.tokenizer_folder import MAX_TOKENIZER_CONFIG
+
+__all__ = ["CARD", "CONFIG", "Kind", "LoadedModel", "load_model", "save_model"]
 
 Kind = Literal["dialogue", "text"]
 KINDS: tuple[Kind, ...] = ("dialogue", "text")
 VERSION = 1  # of the layout; a reader refuses a later one
 SHARD_BYTES = 5_000_000_000
-CONFIG, GENERATION = "config.json", "generation_config.json"
-TEMPLATE, CARD, SUMS = "chat_template.jinja", "README.md", "SHA256SUMS"
+MAX_CONFIG = 4 << 20  # bytes of a configuration or a template
 MAY_GO = re.compile(  # what an earlier model may have that the new one has not
     "|".join([*map(re.escape, (WEIGHTS, INDEX, TEMPLATE, SUMS)), r"model-\d+-of-\d+\.safetensors"])
 )
-SUM_LINE = re.compile(r"^([0-9a-f]{64}) [ *](.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -99,12 +111,12 @@ def save_model(
     with whole_folder(folder, replaces=may_go, order=turn) as staging:
         tokenizer.write(staging, chat_template=template)
         sums = write_weights(staging, decoder, dtype=dtype, shard_bytes=shard_bytes)
-        write_sums(staging, sums)
         write_whole(staging / CARD, card)
         ids = _special_ids(tokenizer)
         write_json(staging / GENERATION, {"do_sample": False} | ids)
         stored = dtype or decoder.token_embedding.weight.dtype
         write_json(staging / CONFIG, _config(decoder.config, stored, kind) | ids)
+        write_sums(staging, sums)
 
 
 def _check_target(folder: Path, *, replace: bool) -> None:
@@ -126,11 +138,6 @@ def _check_target(folder: Path, *, replace: bool) -> None:
         raise FolderError(
             f"{folder} already holds a model; give another folder, or ask to replace it"
         )
-
-
-def write_sums(folder: Path, sums: Mapping[str, str]) -> None:
-    """Write SHA256SUMS, as the program `sha256sum` reads it."""
-    write_whole(folder / SUMS, "".join(f"{digest}  {name}\n" for name, digest in sums.items()))
 
 
 def _config(config: ModelConfig, dtype: torch.dtype, kind: Kind) -> dict[str, Any]:
@@ -176,13 +183,18 @@ def load_model(
     Raises:
         FolderError: no model, a damaged or unfinished one, or one of an unsupported family.
         TokenizerError: the tokenizer is missing, damaged or unsafe.
+
+    Warns:
+        UncheckedWarning: there are no checksums, as in most folders of others.
     """
     folder = Path(folder)
     root = settled(folder)
     if dtype not in (None, *CODES):
         raise ConfigError(unknown("dtype", str(dtype), map(str, CODES)))
-    _check_folder(folder, root)
-    values = read_json(root / CONFIG)
+    check_folder(folder, root)
+    values = read_json(root / CONFIG, limit=MAX_CONFIG)
+    files, sums = weight_files(root), read_sums(root)
+    check_sums(root, sums, [path.name for path in files], own=_is_own(values))
     template = _template(root)
     kind = _kind(values, template)
     family, config = config_from_json(values)
@@ -191,36 +203,17 @@ def load_model(
     decoder = read_decoder(
         config,
         family,
-        weight_files(root),
-        sums=read_sums(root),
+        files,
+        sums=sums,
         dtype=dtype,
         device=torch.device(device),
     )
     return LoadedModel(folder, decoder.eval(), tokenizer, kind, family, template)
 
 
-def _check_folder(folder: Path, root: Path) -> None:
-    """Say why a folder is no model, if it is none."""
-    if not folder.is_dir():
-        raise FolderError(f"there is no folder {folder}; give the folder of a model")
-    if (root / WEIGHTS).exists() or (root / INDEX).exists():
-        return
-    if (folder / TRAINING).is_dir():
-        raise FolderError(
-            f"the training run in {folder} is not finished, so there is no model yet; running the "
-            "same train command again finishes it"
-        )
-    pickled = sorted(path.name for path in folder.glob("*.bin"))
-    if pickled:
-        raise FolderError(
-            f"{folder} has its weights in {pickled[0]}, a pickle: reading it could run code, so "
-            "Nextword does not. If you trust its source, convert it once with transformers, which "
-            "writes safetensors: AutoModelForCausalLM.from_pretrained(OLD).save_pretrained(NEW)"
-        )
-    raise FolderError(
-        f"{folder} holds no model: there is neither {WEIGHTS} nor {INDEX}; "
-        "give the folder that `nextword train --out` wrote, or another model's"
-    )
+def _is_own(values: Any) -> bool:
+    """Return whether Nextword wrote the folder with this config.json."""
+    return isinstance(values, dict) and "nextword" in values
 
 
 def _kind(values: Any, template: str | None) -> Kind:
@@ -244,24 +237,17 @@ def _kind(values: Any, template: str | None) -> Kind:
 
 
 def _template(root: Path) -> str | None:
-    """The chat template: a file of its own, or where older folders keep it."""
-    if (root / TEMPLATE).is_file():
-        return (root / TEMPLATE).read_text(encoding="utf-8")
-    path = root / "tokenizer_config.json"
-    config = read_json(path) if path.is_file() else None
+    """Read the chat template: a file of its own, or where older folders keep it."""
+    if (root / TEMPLATE).exists():
+        return read_text(root / TEMPLATE, limit=MAX_CONFIG)
+    path = root / TOKENIZER_CONFIG
+    config = read_json(path, limit=MAX_TOKENIZER_CONFIG) if path.exists() else None
     template = config.get("chat_template") if isinstance(config, dict) else None
     if isinstance(template, list):  # several, each with a name
-        named = {item.get("name"): item for item in template if isinstance(item, dict)}
-        template = named.get("default", {}).get("template")
+        objects = [item for item in template if isinstance(item, dict)]
+        named = (item.get("template") for item in objects if item.get("name") == "default")
+        template = next(named, None)
     return template if isinstance(template, str) else None
-
-
-def read_sums(root: Path) -> dict[str, str]:
-    """The SHA-256 of each file that SHA256SUMS names."""
-    if not (root / SUMS).is_file():
-        return {}
-    text = (root / SUMS).read_text(encoding="utf-8", errors="replace")
-    return {name: digest for digest, name in SUM_LINE.findall(text)}
 
 
 def _check_vocabulary(config: ModelConfig, tokenizer: Tokenizer) -> None:

@@ -8,17 +8,18 @@ The safetensors library checks a file before its header is trusted.
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from nextword.errors import FolderError
-from nextword.files import disk_error, sync
+from nextword.files import LFS_POINTER, disk_error, refuse_lfs_pointer, regular_size, sync
+from nextword.folder.checksums import not_as_saved
 
 DTYPES = {
     "F64": torch.float64,
@@ -27,6 +28,8 @@ DTYPES = {
     "BF16": torch.bfloat16,
 }
 CODES = {dtype: code for code, dtype in DTYPES.items()}
+BLOCK = 1 << 20  # bytes read at once of what is only hashed
+MAX_HEADER = 16 << 20  # bytes: over 100,000 tensors
 METADATA = {"format": "pt"}  # transformers asks for it
 
 
@@ -96,69 +99,103 @@ def _blocks(tensors: Sequence[ToWrite]) -> Iterator[bytes | memoryview]:
 
 
 def read_header(path: Path) -> list[Entry]:
-    """The tensors of a .safetensors file, in the order in which they lie.
+    """Return the tensors of a .safetensors file, in the order in which they lie.
 
     Raises:
-        FolderError: the file is missing, damaged or cut short, or holds quantised numbers.
+        FolderError: the file is missing, damaged, cut short or no regular one.
     """
+    regular_size(path)
     try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            refuse_lfs_pointer(path, start + file.read(len(LFS_POINTER)))
         with safe_open(path, framework="pt"):  # checks lengths, places and the file's size
             pass
+        length = int.from_bytes(start, "little")
+        if length > MAX_HEADER:
+            raise FolderError(
+                f"{path} has a header of {length} bytes; at most {MAX_HEADER} are allowed"
+            )
         with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
+            file.seek(8)
             header = json.loads(file.read(length))
-    except FileNotFoundError:
-        raise FolderError(f"{path} does not exist; copy the model's folder again") from None
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise FolderError(
             f"{path} is damaged or cut short ({error}); copy or download the file again"
         ) from error
     header.pop("__metadata__", None)
-    entries = [_entry(path, name, item, 8 + length) for name, item in header.items()]
+    entries = [_entry(name, item, 8 + length) for name, item in header.items()]
     return sorted(entries, key=lambda entry: entry.start)
 
 
-def _entry(path: Path, name: str, item: dict[str, object], data: int) -> Entry:
+def _entry(name: str, item: dict[str, object], data: int) -> Entry:
     code, shape, places = item["dtype"], item["shape"], item["data_offsets"]
     assert isinstance(code, str) and isinstance(shape, list) and isinstance(places, list)
-    if code not in DTYPES:
-        raise FolderError(
-            f"{path} holds {name} as {code}; supported are {', '.join(DTYPES)}: get the model's "
-            "weights before they were quantised"
-        )
     return Entry(name, code, tuple(shape), data + places[0], data + places[1])
 
 
-def read_tensors(path: Path, *, sha256: str | None = None) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of a .safetensors file in the order in which they lie, each in its own memory.
+def check_dtype(path: Path, entry: Entry) -> None:
+    """Refuse numbers that are no floats, as quantized weights are.
+
+    Raises:
+        FolderError: names the tensor.
+    """
+    if entry.code not in DTYPES:
+        raise FolderError(
+            f"{path} holds {entry.name} as {entry.code}; supported are {', '.join(DTYPES)}: get "
+            "the model's weights before they were quantized"
+        )
+
+
+def read_tensors(
+    path: Path, *, sha256: str | None = None, wanted: Collection[str] | None = None
+) -> Iterator[tuple[str, Tensor]]:
+    """Read the tensors of a .safetensors file in the order in which they lie, one at a time.
 
     Args:
         path: the file.
         sha256: what its content must hash to; None: not known.
+        wanted: the names of those to read; the others take no memory. None: all.
+
+    Yields:
+        Names and tensors, each in its own memory.
 
     Raises:
-        FolderError: as `read_header`; and, at the end, if the content is not what was saved.
+        FolderError: as `read_header` and `check_dtype`; and, at the end, if the content is not
+            what was saved.
     """
     entries = read_header(path)
-    digest = hashlib.sha256()
+    for entry in entries:
+        if wanted is None or entry.name in wanted:
+            check_dtype(path, entry)
+    digest = None if sha256 is None else hashlib.sha256()
     try:
         with path.open("rb") as file:
-            digest.update(file.read(entries[0].start if entries else path.stat().st_size))
             for entry in entries:
+                if wanted is not None and entry.name not in wanted:
+                    continue
+                _pass_over(file, entry.start, digest)
                 tensor = torch.empty(entry.shape, dtype=DTYPES[entry.code])
                 content = _bytes_of(tensor)
                 if file.readinto(content) != entry.stop - entry.start:
                     raise FolderError(f"{path} was cut short while it was read; try again")
-                if sha256 is not None:
+                if digest is not None:
                     digest.update(content)
                 yield entry.name, tensor
+            _pass_over(file, path.stat().st_size, digest)
     except OSError as error:
         raise FolderError(f"{path} could not be read: {error.strerror or error}") from error
-    if sha256 is not None and digest.hexdigest() != sha256:
-        raise FolderError(
-            f"{path} is not what was saved: its SHA-256 is not the one in SHA256SUMS. Copy the "
-            "file again; if it was changed on purpose, delete SHA256SUMS"
-        )
+    if digest is not None and digest.hexdigest() != sha256:
+        raise FolderError(not_as_saved(path))
+
+
+def _pass_over(file: BinaryIO, stop: int, digest: "hashlib._Hash | None") -> None:
+    """Go on to `stop` in a file; what lies before it is read only where it is hashed."""
+    if digest is None:
+        file.seek(stop)
+        return
+    while (left := stop - file.tell()) > 0 and (block := file.read(min(left, BLOCK))):
+        digest.update(block)
 
 
 def _bytes_of(tensor: Tensor) -> memoryview:

@@ -3,6 +3,8 @@
 Every tensor passes through memory once, so a model takes its own size and one tensor more.
 """
 
+import dataclasses
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,13 +16,21 @@ from nextword.config import ModelConfig
 from nextword.errors import FolderError
 from nextword.files import read_json, write_json
 from nextword.folder.families import family_of
-from nextword.folder.names import UNEMBEDDING, Stored, match, stored_tensors
-from nextword.folder.tensors import ToWrite, read_header, read_tensors, write_tensors
+from nextword.folder.layout import INDEX, WEIGHTS
+from nextword.folder.names import UNEMBEDDING, Shape, Stored, match, stored_tensors
+from nextword.folder.tensors import (
+    Entry,
+    ToWrite,
+    check_dtype,
+    read_header,
+    read_tensors,
+    write_tensors,
+)
 from nextword.model import Decoder
+from nextword.model.position import rotary_rates
 
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 PLAIN_NAME = re.compile(r"\w[\w.\-]*\.safetensors")  # a file beside the index, nowhere else
-TOKEN_EMBEDDING = "token_embedding.weight"
+TOKEN_EMBEDDING, BLOCK = "token_embedding.weight", "blocks.0."
 
 
 def write_weights(
@@ -86,7 +96,7 @@ def weight_files(root: Path) -> list[Path]:
                 f"{root / INDEX} names the file {name!r}; only .safetensors files beside it are"
                 f" read"
             )
-        if not (root / name).is_file():
+        if not (root / name).exists() and not (root / name).is_symlink():
             raise FolderError(f"{root / name} is missing; {INDEX} names {len(names)} such files")
     return [root / name for name in names]
 
@@ -114,18 +124,27 @@ def read_decoder(
     Raises:
         FolderError: a file is damaged, or the weights are not those of `config`.
     """
-    with torch.device("meta"):
-        decoder = Decoder(config)
-    shapes = {name: tuple(item.shape) for name, item in decoder.named_parameters()}
+    shapes = parameter_shapes(config)
     if config.tied_embeddings:
         shapes[UNEMBEDDING] = shapes[TOKEN_EMBEDDING]  # some write it twice
     wanted = stored_tensors(family, shapes)
-    found = _shapes_in(files)
-    known = match(family, wanted, found, optional=_twice(config), where=str(files[0].parent))
+    found = _entries_in(files)
+    known = match(
+        family,
+        wanted,
+        {name: entry.shape for name, (_, entry) in found.items()},
+        optional=_twice(config),
+        where=str(files[0].parent),
+    )
+    for name in known:
+        check_dtype(*found[name])
+    _check_rotary(config)
+    with torch.device("meta"):
+        decoder = Decoder(config)
     unembedding = None
     for path in files:
-        for name, tensor in read_tensors(path, sha256=sums.get(path.name)):
-            for ours, part in known[name].split(tensor).items() if name in known else ():
+        for name, tensor in read_tensors(path, sha256=sums.get(path.name), wanted=known):
+            for ours, part in known[name].split(tensor).items():
                 weight = part.to(device, dtype or _kept(part.dtype, device))
                 if config.tied_embeddings and ours == UNEMBEDDING:
                     unembedding = weight
@@ -142,18 +161,60 @@ def _twice(config: ModelConfig) -> frozenset[str]:
     return frozenset({UNEMBEDDING} if config.tied_embeddings else ())
 
 
-def _shapes_in(files: list[Path]) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor in the files.
+def parameter_shapes(config: ModelConfig) -> dict[str, Shape]:
+    """Return the shape of every parameter of a decoder, in its order, tied ones once.
+
+    One block is built, without memory, and stands for all: ten thousand take no time.
+    """
+    with torch.device("meta"):
+        one = Decoder(
+            dataclasses.replace(config, n_layers=min(config.n_layers, 1), sliding_layers=None)
+        )
+    shapes: dict[str, Shape] = {}
+    block: dict[str, Shape] = {}
+    after: dict[str, Shape] = {}
+    for name, item in one.named_parameters():
+        if name.startswith(BLOCK):
+            block[name.removeprefix(BLOCK)] = tuple(item.shape)
+        else:
+            (after if block else shapes)[name] = tuple(item.shape)
+    for layer in range(config.n_layers):
+        shapes |= {f"blocks.{layer}.{name}": shape for name, shape in block.items()}
+    return shapes | after
+
+
+def _check_rotary(config: ModelConfig) -> None:
+    """Refuse rotary settings whose angles are no numbers.
+
+    Raises:
+        FolderError: they cannot be computed, or are not finite.
+    """
+    if config.position != "rotary":
+        return
+    try:
+        rates, scale = rotary_rates(config)
+        possible = bool(rates.isfinite().all()) and math.isfinite(scale)
+    except (ArithmeticError, ValueError, RuntimeError):
+        possible = False
+    if not possible:
+        raise FolderError(
+            f"config.json describes an impossible rotary position: base {config.rotary_base}, "
+            f"scaling {config.rotary_scaling}"
+        )
+
+
+def _entries_in(files: list[Path]) -> dict[str, tuple[Path, Entry]]:
+    """Return every tensor of the files, with the file that holds it.
 
     Raises:
         FolderError: a file is damaged, or two hold the same tensor.
     """
-    found: dict[str, tuple[int, ...]] = {}
+    found: dict[str, tuple[Path, Entry]] = {}
     for path in files:
         for entry in read_header(path):
             if entry.name in found:
                 raise FolderError(f"{path} holds {entry.name}, and so does another file beside it")
-            found[entry.name] = entry.shape
+            found[entry.name] = path, entry
     return found
 
 

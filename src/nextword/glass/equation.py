@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from nextword.errors import ConfigError, unknown
+from nextword.errors import ConfigError
 from nextword.glass.account import uncapped
 from nextword.glass.chain_parts import capped
 from nextword.glass.contributions import quoted
@@ -21,7 +21,7 @@ from nextword.glass.equation_parts import (
     summed,
     times_matrix,
 )
-from nextword.glass.points import check_place, points_of, split_name
+from nextword.glass.points import check_place, check_point, points_of, split_name
 from nextword.glass.shifted import earlier_words
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def make_equation(trace: "Trace", name: str, index: Sequence[int]) -> Equation:
         ConfigError: there is no such point or number, or the trace is out of date.
     """
     points, config = points_of(trace.config), trace.config
-    if name not in points:
-        raise ConfigError(unknown("point", name, points))
+    check_point(name, points)
     letters = points[name].shape.split()
     sizes = points[name].sizes(config, len(trace.token_ids))
     if len(index) != len(letters):

@@ -4,7 +4,8 @@ Shapes use the design's letters: T query positions, S key positions, M model wid
 K key/value heads, D head width, F feed-forward width, V vocabulary. One sentence, so no batch.
 """
 
-from collections.abc import Callable, Collection, Iterable
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -184,8 +185,33 @@ def matching_names(pattern: str, names: Iterable[str]) -> list[str]:
     names = list(names)
     hits = [name for name in names if fnmatchcase(name, pattern)]
     if not hits:
-        raise ConfigError(unknown("point", pattern, names))
+        raise ConfigError(_no_point(pattern, names))
     return hits
+
+
+def check_point(name: str, names: Collection[str]) -> None:
+    """Refuse a name that is none of `names`.
+
+    Raises:
+        ConfigError: names the nearest, or the blocks that there are.
+    """
+    if name not in names:
+        raise ConfigError(_no_point(name, list(names)))
+
+
+def _no_point(name: str, names: Sequence[str]) -> str:
+    """Return the message for the name of a point that is not there, with `*` or without."""
+    asked = re.match(r"blocks\.(-?\d+)\.", name)
+    blocks = {int(found[1]) for item in names if (found := re.match(r"blocks\.(\d+)\.", item))}
+    if asked is None or int(asked[1]) in blocks:
+        return unknown("point", name, names)
+    return f"{name!r} names block {asked[1]}; {_have(sorted(blocks))}"
+
+
+def _have(blocks: Sequence[int]) -> str:
+    if len(blocks) < 2:
+        return "there is only block 0" if blocks else "this model has no blocks"
+    return f"there are blocks {blocks[0]} to {blocks[-1]}"
 
 
 def check_place(what: str, number: int, count: int) -> int:

@@ -22,7 +22,15 @@ from nextword.glass.lens import Lens, make_lens
 from nextword.glass.narrate import Narration, narrate
 from nextword.glass.next_words import NextWords, make_next_words
 from nextword.glass.overview import Overview, make_overview
-from nextword.glass.points import ENTRY, EXIT, check_place, matching_names, points_of, split_name
+from nextword.glass.points import (
+    ENTRY,
+    EXIT,
+    check_place,
+    check_point,
+    matching_names,
+    points_of,
+    split_name,
+)  # fmt: skip
 from nextword.glass.reference import read_off, softmax, word_vectors
 from nextword.glass.rows import MAPS, Basis, block_rows, kept, look_back_of, whole_value
 from nextword.glass.stamp import stamp_of
@@ -169,8 +177,7 @@ class Trace:
             ConfigError: there is no such point, position or head; or the value is not kept and can
                 no longer be worked out (`basis`).
         """
-        if name not in self._points:
-            raise ConfigError(unknown("point", name, self._points))
+        check_point(name, self._points)
         position = check_place("position", position, len(self.token_ids))
         letter = self._points[name].shape[0]
         row = self._row(name, position, letter)

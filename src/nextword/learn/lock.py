@@ -1,14 +1,18 @@
 """One lock for a model's folder: whoever trains or teaches there holds it, alone.
 
-    training/lock          held by the process; the kernel frees it when that process dies
+    the folder itself      held by the process; the kernel frees it when that process dies
+    training/lock          held too: for version 0.1, and where a system locks no folders
     training/holder.json   who holds it, and since when; it stays behind, and tells nothing then
 
+Whoever deletes training/lock frees nothing: the next process finds the folder itself held.
 Reading a folder takes no lock: what is written there is whole at any time (folder/whole.py).
 """
 
 import contextlib
 import os
 import platform
+import sys
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -20,8 +24,13 @@ from nextword.errors import FolderError, RunBusyError, TeachBusyError
 from nextword.files import disk_error, read_json, write_json
 from nextword.folder.taught import TRAINING
 
-What = Literal["training", "teaching"]
+if sys.platform != "win32":
+    import fcntl
+
+What = Literal["training", "teaching", "checking"]
+POLL = 0.05  # seconds between two tries
 WAYS: dict[What, tuple[type[RunBusyError], str]] = {
+    "checking": (RunBusyError, "stop it"),
     "training": (RunBusyError, "choose another --out"),
     "teaching": (TeachBusyError, "ask with --wait SECONDS"),
 }
@@ -40,23 +49,68 @@ def hold(folder: Path, *, what: What, wait: float = 0.0) -> Iterator[None]:
         RunBusyError: it is held to the end of the wait; TeachBusyError for teaching.
         RunError: the folder may not be written.
     """
-    training = folder / TRAINING
-    lock = filelock.FileLock(training / "lock", timeout=max(wait, 0.0), thread_local=False)
-    try:
-        training.mkdir(exist_ok=True)
-        lock.acquire(poll_interval=0.05)
-    except filelock.Timeout:
-        error, way = WAYS[what]
-        raise error(
-            f"{folder} is held by {_holder(training)}; wait until it ends, or {way}"
-        ) from None
-    except OSError as error:
-        raise disk_error(folder, error) from error
-    try:
+    training, ends = folder / TRAINING, time.monotonic() + max(wait, 0.0)
+    lock = filelock.FileLock(training / "lock", thread_local=False)
+    with contextlib.ExitStack() as held:
+        try:
+            training.mkdir(exist_ok=True)
+            held.enter_context(_lock_folder(folder, ends=ends))
+            lock.acquire(timeout=max(ends - time.monotonic(), 0.0), poll_interval=POLL)
+        except filelock.Timeout:
+            error, way = WAYS[what]
+            raise error(
+                f"{folder} is held by {_holder(training)}; wait until it ends, or {way}"
+            ) from None
+        except OSError as error:
+            raise disk_error(folder, error) from error
+        held.callback(lock.release)
         write_json(training / "holder.json", _self(what))
         yield
+
+
+@contextlib.contextmanager
+def _lock_folder(folder: Path, *, ends: float) -> Iterator[None]:
+    """Hold the folder itself until the block ends.
+
+    Args:
+        folder: as in `hold`.
+        ends: when to give up waiting, on the monotonic clock.
+
+    Raises:
+        filelock.Timeout: another one holds it.
+    """
+    if sys.platform == "win32":  # where nobody can delete a file that is held
+        yield
+        return
+    while (descriptor := _locked(folder)) is None:
+        if time.monotonic() >= ends:
+            raise filelock.Timeout(str(folder))
+        time.sleep(POLL)
+    try:
+        yield
     finally:
-        lock.release()
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # for a forked child that has it open, too
+        os.close(descriptor)
+
+
+def _locked(folder: Path) -> int | None:
+    """Open a folder and lock it; None where another one has it.
+
+    Where the file system locks no folders it is only opened: then training/lock counts alone.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        return descriptor
+    if os.path.samestat(os.fstat(descriptor), folder.stat()):
+        return descriptor
+    os.close(descriptor)  # another folder has its name since it was opened
+    return None
 
 
 def _self(what: What) -> dict[str, Any]:

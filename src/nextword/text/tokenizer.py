@@ -30,7 +30,8 @@ from nextword.text.learn_tokenizer import (
     words_decoder,
 )
 from nextword.text.stream import ByteStream, PieceStream, TextStream, WindowStream
-from nextword.text.tokenizer_folder import Specials, read_tokenizer
+from nextword.text.tokenizer_folder import RELEARN, Specials, read_tokenizer
+from nextword.text.tokenizer_guard import guarded
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character: no text has it
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")  # how SentencePiece writes a byte
@@ -93,7 +94,11 @@ class Tokenizer:
             TokenizerError: a file is missing, damaged or unsafe; says which and how to mend it.
         """
         backend, specials, config = read_tokenizer(Path(folder))
-        return cls(backend, specials, config=config)
+        with guarded(f"{folder} has a tokenizer that cannot be used", mend=RELEARN):
+            tokenizer = cls(backend, specials, config=config)
+            tokenizer.token(tokenizer.vocab_size - 1)  # what is odd in the file shows now
+            tokenizer.stream()
+            return tokenizer
 
     def write(self, folder: Path, *, chat_template: str | None = None) -> None:
         """Write tokenizer.json and tokenizer_config.json, each whole or not at all.
@@ -183,7 +188,8 @@ class Tokenizer:
         The library holds about 150 bytes for each token until it returns: pass a few MB at once.
         """
         clean = [_LONE_SURROGATE.sub("\ufffd", text) for text in texts]
-        encodings = self._backend.encode_batch_fast(clean, add_special_tokens=False)
+        with guarded("this tokenizer cannot encode a text", mend=RELEARN):
+            encodings = self._backend.encode_batch_fast(clean, add_special_tokens=False)
         rows = [encoding.ids for encoding in encodings]
         self._warn_of_unknown(clean, rows)
         return rows
@@ -193,7 +199,9 @@ class Tokenizer:
 
         Ids that stand for nothing are left out too; bytes that are no character show as U+FFFD.
         """
-        return self._backend.decode([int(id) for id in ids], skip_special_tokens=not keep_special)
+        numbers = [int(id) for id in ids]
+        with guarded("this tokenizer cannot decode these tokens", mend=RELEARN):
+            return self._backend.decode(numbers, skip_special_tokens=not keep_special)
 
     def stream(self) -> TextStream:
         """Decodes token by token, as a reply is made; its pieces join to what `decode` gives."""
@@ -262,7 +270,8 @@ class Tokenizer:
 
     def _unknown_words(self, text: str) -> list[str]:
         """The words of a text that became the unknown token and were not yet named."""
-        encoding = self._backend.encode(text, add_special_tokens=False)
+        with guarded("this tokenizer cannot encode a text", mend=RELEARN):
+            encoding = self._backend.encode(text, add_special_tokens=False)
         places = zip(encoding.ids, encoding.offsets, strict=True)
         pieces = (text[start:stop] for id, (start, stop) in places if id == self.unknown_id)
         words = (piece.strip() or piece for piece in pieces)

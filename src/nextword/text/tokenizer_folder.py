@@ -14,12 +14,13 @@ from tokenizers import AddedToken, models
 from tokenizers import Tokenizer as Backend
 
 from nextword.errors import FolderError, TokenizerError
-from nextword.files import read_json
+from nextword.files import MAX_FILE, read_json
 from nextword.text.learn_tokenizer import END, MAX_IDS
-from nextword.text.patterns import slow_pattern
+from nextword.text.tokenizer_bounds import problem_in
+from nextword.text.tokenizer_guard import guarded
 
-MAX_FILE_BYTES = 64 << 20
-PATTERN_PARTS = ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+MAX_TOKENIZER_CONFIG = 16 << 20  # bytes; it names every added token
+MAX_SMALL = 4 << 20  # bytes of the other files
 KNOWN_ENDS = (END, "<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "</s>", "<eos>")
 RELEARN = "learn a tokenizer anew, or copy the file again from where it came"
 
@@ -35,40 +36,35 @@ class Specials:
 
 
 def read_tokenizer(folder: Path) -> tuple[Backend, Specials, dict[str, Any]]:
-    """The tokenizer of a model folder, its special tokens, and its tokenizer_config.json.
+    """Read the tokenizer of a model folder, its special tokens, and its tokenizer_config.json.
 
     Raises:
         TokenizerError: a file is missing, damaged, too large, or unsafe; says which and why.
     """
     path = folder / "tokenizer.json"
-    content = _read_checked(path)
-    try:
+    with guarded(f"{path} is no tokenizer that can be used", mend=RELEARN):
+        content = _read_checked(path)
         backend = Backend.from_str(json.dumps(content, ensure_ascii=False))
-    except Exception as error:  # the library raises no narrower class
-        raise TokenizerError(f"{path} is no tokenizer: {error}; {RELEARN}") from error
-    _check_added(path, content, backend)
-    backend.no_truncation()
-    backend.no_padding()
-    if isinstance(backend.model, models.BPE):
-        backend.model.dropout = None  # the same text always gives the same ids
-    config = {
-        **_optional(folder / "special_tokens_map.json"),
-        **_optional(folder / "tokenizer_config.json"),
-    }
-    return backend, _find_specials(folder, backend, config, content["model"]), config
+        _check_added(path, content, backend)
+        backend.no_truncation()
+        backend.no_padding()
+        if isinstance(backend.model, models.BPE):
+            backend.model.dropout = None  # the same text always gives the same ids
+        config = {
+            **_optional(folder / "special_tokens_map.json", limit=MAX_SMALL),
+            **_optional(folder / "tokenizer_config.json", limit=MAX_TOKENIZER_CONFIG),
+        }
+        return backend, _find_specials(folder, backend, config, content["model"]), config
 
 
 def _read_checked(path: Path) -> dict[str, Any]:
-    """The content of a tokenizer.json that is safe to hand on."""
-    if not path.is_file():
+    """Read a tokenizer.json that is safe to hand on."""
+    if not path.exists() and not path.is_symlink():
         raise TokenizerError(
             f"{path} does not exist; a model folder holds its tokenizer there "
             "(a tokenizer in another format must first be saved as tokenizer.json)"
         )
-    size = path.stat().st_size
-    if size > MAX_FILE_BYTES:
-        raise TokenizerError(f"{path} has {size} bytes; at most {MAX_FILE_BYTES} are allowed")
-    content = _json(path)
+    content = _json(path, limit=MAX_FILE)
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise TokenizerError(f"{path} is no tokenizer: it has no model; {RELEARN}")
     if not isinstance(content.get("added_tokens") or [], list):
@@ -76,14 +72,11 @@ def _read_checked(path: Path) -> dict[str, Any]:
     for id in _ids(content):
         if type(id) is not int or not 0 <= id < MAX_IDS:
             raise TokenizerError(
-                f"{path} gives a token the id {id!r}; ids are whole numbers from 0 to {MAX_IDS - 1}"
+                f"{path} gives a token the id {str(id)[:80]}; ids are whole numbers from 0 to "
+                f"{MAX_IDS - 1}"
             )
-    for pattern in _patterns([content.get(part) for part in PATTERN_PARTS]):
-        if problem := slow_pattern(pattern):
-            raise TokenizerError(
-                f"{path} splits text with the pattern {pattern[:80]!r}, which {problem}: some "
-                "texts would take forever; write the pattern without it"
-            )
+    if problem := problem_in(content):
+        raise TokenizerError(f"{path} {problem}")
     return content
 
 
@@ -96,19 +89,6 @@ def _ids(content: Mapping[str, Any]) -> Iterator[Any]:
         yield from range(len(vocabulary))
     for added in content.get("added_tokens") or ():
         yield added.get("id") if isinstance(added, dict) else added
-
-
-def _patterns(value: Any) -> Iterator[str]:
-    """Every regular expression below `value`."""
-    if isinstance(value, list):
-        for item in value:
-            yield from _patterns(item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            if key == "Regex" and isinstance(item, str):
-                yield item
-            else:
-                yield from _patterns(item)
 
 
 def _check_added(path: Path, content: Mapping[str, Any], backend: Backend) -> None:
@@ -195,7 +175,7 @@ def _unknown_name(model: Mapping[str, Any]) -> str | None:
     place = model.get("unk_id")
     if isinstance(place, int) and isinstance(model.get("vocab"), list):
         return str(model["vocab"][place][0])
-    return model.get("unk_token") or None
+    return _name(model.get("unk_token"))
 
 
 def _name(token: Any) -> str | None:
@@ -204,16 +184,16 @@ def _name(token: Any) -> str | None:
     return content if isinstance(content, str) and content else None
 
 
-def _optional(path: Path) -> dict[str, Any]:
-    """The object in a JSON file, or an empty one where there is no such file."""
-    content = _json(path) if path.is_file() else {}
+def _optional(path: Path, *, limit: int = MAX_SMALL) -> dict[str, Any]:
+    """Read the object in a JSON file, or an empty one where there is no such file."""
+    content = _json(path, limit=limit) if path.exists() or path.is_symlink() else {}
     if not isinstance(content, dict):
         raise TokenizerError(f"{path} must hold a JSON object, not {type(content).__name__}")
     return content
 
 
-def _json(path: Path) -> Any:
+def _json(path: Path, *, limit: int) -> Any:
     try:
-        return read_json(path)
-    except (FolderError, RecursionError) as error:
+        return read_json(path, limit=limit)
+    except FolderError as error:
         raise TokenizerError(f"{path} cannot be read ({error}); {RELEARN}") from error

@@ -175,9 +175,9 @@ class TestForeign:
     @pytest.mark.parametrize(
         ("base", "changes", "words"),
         [
-            (LLAMA_JSON, {"model_type": "lama"}, ["'lama'", "Did you mean 'llama'"]),
+            (LLAMA_JSON, {"model_type": "mamba"}, ["'mamba'", "allowed are: llama, qwen3"]),
             (LLAMA_JSON, {"model_type": None}, ["no 'model_type'"]),
-            (LLAMA_JSON, {"model_type": "qwen3_moe"}, ["'qwen3_moe'", "'qwen3'"]),
+            (LLAMA_JSON, {"model_type": "qwen3_moe"}, ["'qwen3_moe'", "qwen3, "]),
             (LLAMA_JSON, {"rope_scaling": {"type": "dynamic", "factor": 2.0}}, ["dynamic", "yarn"]),
             (LLAMA_JSON, {"rope_parameters": {"rope_type": "longrope"}}, ["longrope", "linear"]),
             (LLAMA_JSON, {"rope_parameters": {"rope_type": "linear"}}, ["factor", "linear"]),

@@ -65,7 +65,9 @@ def same(one: Decoder, two: Decoder) -> bool:
 
 
 def edit(path: Path, **changes: Any) -> None:
+    """Change some keys of a JSON file, in a folder without checksums from then on."""
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    (path.parent / "SHA256SUMS").unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -236,7 +238,7 @@ class TestDamage:
         content = bytearray(path.read_bytes())
         content[-7] ^= 1
         path.write_bytes(content)
-        refused(saved, "is not what was saved", "SHA256SUMS")
+        refused(saved, "is not what was saved", f"nextword doctor {saved} --accept-changes")
         (saved / "SHA256SUMS").unlink()
         load_model(saved)  # changed on purpose
 
@@ -244,11 +246,11 @@ class TestDamage:
         edit(saved / "config.json", intermediate_size=11)
         refused(saved, "mlp.gate_proj.weight is [7, 15]", "[11, 15]", "of another shape", "…")
 
-    def test_quantised_weights(self, saved: Path) -> None:
+    def test_quantized_weights(self, saved: Path) -> None:
         tensors = load_file(saved / "model.safetensors")
         tensors["model.norm.weight"] = tensors["model.norm.weight"].to(torch.int8)
         save_file(tensors, saved / "model.safetensors")
-        refused(saved, "model.norm.weight as I8", "quantised")
+        refused(saved, "model.norm.weight as I8", "quantized")
 
     def test_a_tied_unembedding_that_differs(self, tmp_path: Path) -> None:
         save(tmp_path / "model", random_decoder(GPT2))
@@ -262,6 +264,7 @@ class TestDamage:
         refused(tmp_path / "model", "tie_word_embeddings", "differs")
 
     def test_config_that_is_no_config(self, saved: Path) -> None:
+        (saved / "SHA256SUMS").unlink()
         (saved / "config.json").write_text("{")
         refused(saved, "config.json", "not valid JSON")
         (saved / "config.json").write_text("[]")
@@ -275,11 +278,13 @@ class TestDamage:
 
     def test_a_tokenizer_of_another_model(self, saved: Path) -> None:
         Tokenizer.learn(["one two three four five six seven"], kind="words").write(saved)
+        (saved / "SHA256SUMS").unlink()
         refused(saved, "10 tokens", f"only {VOCAB}")
 
     def test_foreign_folders(self, saved: Path) -> None:
         values = json.loads((saved / "config.json").read_text())
         del values["nextword"]
+        (saved / "SHA256SUMS").unlink()
         (saved / "config.json").write_text(json.dumps(values))
         assert load_model(saved).kind == "dialogue"
         (saved / "chat_template.jinja").unlink()

@@ -4,7 +4,7 @@ import pytest
 
 from nextword.config import ModelConfig
 from nextword.errors import ConfigError
-from nextword.glass.points import check_place, chosen, points_of
+from nextword.glass.points import check_place, check_point, chosen, points_of
 from nextword.presets import preset
 
 SEED = preset("seed", vocab_size=11, d_model=2, context_length=7)
@@ -54,6 +54,26 @@ def test_a_pattern_without_a_match_is_refused_with_the_nearest() -> None:
         chosen(["logit"], SEED)
     with pytest.raises(ConfigError, match="unknown point 'final_norm'"):
         chosen(["*", "final_norm"], SEED)  # this model has none
+
+
+@pytest.mark.parametrize(
+    ("n_layers", "name", "message"),
+    [
+        (2, "blocks.7.attention.query", "names block 7; there are blocks 0 to 1"),
+        (2, "blocks.-1.*", "names block -1; there are blocks 0 to 1"),
+        (1, "blocks.1.residual_post", "names block 1; there is only block 0"),
+        (0, "blocks.0.residual_post", "names block 0; this model has no blocks"),
+        (2, "blocks.1.attention.queri", "Did you mean 'blocks.1.attention.query'"),
+    ],
+)
+def test_a_block_that_is_not_there_is_told_from_a_wrong_name(
+    n_layers: int, name: str, message: str
+) -> None:
+    config = ModelConfig(vocab_size=11, d_model=6, n_layers=n_layers)
+    with pytest.raises(ConfigError, match=message):
+        chosen([name], config)
+    with pytest.raises(ConfigError, match=message):
+        check_point(name, points_of(config))
 
 
 def test_layers_limit_the_points_in_blocks_only() -> None:

@@ -1,9 +1,12 @@
 """One lock for a model's folder, between processes and within one."""
 
+import errno
 import json
 import os
 import platform
 import re
+import shutil
+import stat
 import subprocess
 import sys
 import threading
@@ -74,9 +77,62 @@ def test_a_wait_ends_when_the_holder_does(tmp_path: Path) -> None:
     thread.join()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows deletes no file that is held")
+@pytest.mark.parametrize("deleted", ["lock", "the whole of training"])
+def test_a_deleted_lock_file_lets_nobody_in(deleted: str, tmp_path: Path) -> None:
+    with holder(tmp_path, "training") as process:
+        if deleted == "lock":
+            (tmp_path / "training/lock").unlink()
+        else:
+            shutil.rmtree(tmp_path / "training")
+        for _ in range(2):
+            with pytest.raises(RunBusyError, match="is held by"), hold(tmp_path, what="training"):
+                pass
+        process.kill()
+        process.wait()
+        with hold(tmp_path, what="training"):
+            pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows locks no folders")
+def test_a_folder_with_the_name_of_one_that_is_held_is_another(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    with hold(tmp_path / "one", what="training"):
+        (tmp_path / "one").rename(tmp_path / "two")
+        (tmp_path / "one").mkdir()
+        with hold(tmp_path / "one", what="training"):
+            pass
+        with pytest.raises(RunBusyError), hold(tmp_path / "two", what="training"):
+            pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows locks no folders")
+def test_where_no_folder_can_be_locked_the_file_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import fcntl
+
+    flock = fcntl.flock
+
+    def refusing(descriptor: int, how: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EBADF, "as NFS does")
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", refusing)
+    with hold(tmp_path, what="training"), pytest.raises(RunBusyError):
+        hold(tmp_path, what="training").__enter__()
+    with hold(tmp_path, what="training"):
+        pass
+
+
 @pytest.mark.parametrize(
     ("what", "error", "way"),
-    [("training", RunBusyError, "another --out"), ("teaching", TeachBusyError, "--wait SECONDS")],
+    [
+        ("training", RunBusyError, "another --out"),
+        ("teaching", TeachBusyError, "--wait SECONDS"),
+        ("checking", RunBusyError, "stop it"),
+    ],
 )
 def test_the_same_process_is_refused_too(
     what: What, error: type[RunBusyError], way: str, tmp_path: Path

@@ -50,6 +50,7 @@ def test_a_model_of_text_learns_texts(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["nextword"]["kind"] = "text"
     (folder / "config.json").write_text(json.dumps(config))
+    (folder / "SHA256SUMS").unlink()
     tokenizer = load_model(folder).tokenizer
     ids = tokenizer.encode("who sat on the mat")
     teach(folder, 1, ids=(tokenizer.end_id, *ids), prompt=(), reply="mat")
