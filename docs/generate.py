@@ -39,7 +39,7 @@ MADE = "<!-- Made by docs/generate.py; change the code instead, then: make docs 
 # --- commands ------------------------------------------------------------------------------------
 
 EXIT_CODES = (
-    (0, "It worked. `doctor`: Nextword works on this machine."),
+    (0, "It worked. `doctor`: Nextword works on this machine, or FOLDER is as saved."),
     (
         cli.FAILED,
         "Something that you can mend; one line on standard error says what was given, what is "

@@ -14,6 +14,7 @@ from nextword.errors import FolderError, NextwordError, RunError
 
 MAX_FILE = 64 << 20  # bytes of a file that is read whole, where nothing smaller is asked for
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # how the stand-in for a file begins
+MAX_DIGITS = 400  # of a whole number in JSON; the largest floating-point number has 309
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -178,7 +179,7 @@ def read_json(path: Path, *, limit: int = MAX_FILE) -> Any:
     """
     text = read_text(path, limit=limit)
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_int=_whole_number)
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except RecursionError:
@@ -191,9 +192,16 @@ def read_json(path: Path, *, limit: int = MAX_FILE) -> Any:
         raise FolderError(
             f"{path} is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from error
-    except ValueError as error:  # Python reads no whole number of more than 4300 digits
-        raise FolderError(f"{path} holds a number of too many digits") from error
+    except ValueError as error:
+        raise FolderError(f"{path} cannot be read: {error}") from error
     return value
+
+
+def _whole_number(digits: str) -> int:
+    """Read a whole number of JSON, if it is not beyond all sense."""
+    if len(digits) > MAX_DIGITS:
+        raise ValueError(f"a number has {len(digits)} digits; at most {MAX_DIGITS} are allowed")
+    return int(digits)
 
 
 def refuse_lfs_pointer(path: Path, content: bytes) -> None:

@@ -37,7 +37,7 @@ def test_a_sound_folder(folder: Path) -> None:
 
 
 def test_a_change_is_shown_refused_and_accepted(folder: Path) -> None:
-    edit(folder / "config.json", rope_theta=2.0)
+    edit(folder / "config.json", rms_norm_eps=0.25)
     command = f"nextword doctor {folder} --accept-changes"
     refused = CliRunner().invoke(main, ["reply", str(folder), "the cat"])
     assert refused.exit_code == 1 and command in refused.stderr
@@ -50,7 +50,7 @@ def test_a_change_is_shown_refused_and_accepted(folder: Path) -> None:
     accepted = run(str(folder), "--accept-changes").stdout
     assert "config.json             changed" in accepted
     assert accepted.endswith("SHA256SUMS was written anew: all 6 files count as they are now.\n")
-    assert load_model(folder).decoder.config.rotary_base == 2.0
+    assert load_model(folder).decoder.config.norm_epsilon == 0.25
     run(str(folder))
 
 
@@ -58,11 +58,11 @@ def test_the_keys_that_changed_are_shown_where_they_are_known(folder: Path) -> N
     original = folder / "training" / "lessons" / "original"
     original.mkdir(parents=True)
     (original / "config.json").write_bytes((folder / "config.json").read_bytes())
-    edit(folder / "config.json", rope_theta=2.0)
+    edit(folder / "config.json", rms_norm_eps=0.25)
     found = report(str(folder), "--accept-changes")
     assert found["written"] is True
     keys = {file["name"]: file["keys"] for file in found["files"] if file["state"] == "changed"}
-    assert keys == {"config.json": ["rope_theta: 10000.0 → 2.0"]}
+    assert keys == {"config.json": ["rms_norm_eps: 1e-05 → 0.25"]}
 
 
 def test_damaged_checksums(folder: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_folder_of_others_gets_checksums_on_request(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_held_is_left_alone(folder: Path) -> None:
-    edit(folder / "config.json", rope_theta=2.0)
+    edit(folder / "config.json", rms_norm_eps=0.25)
     before = (folder / "SHA256SUMS").read_bytes()
     with hold(folder, what="teaching"):
         result = run(str(folder), "--accept-changes", exit_code=1)

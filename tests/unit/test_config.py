@@ -71,7 +71,8 @@ REFUSED: list[tuple[type, dict[str, Any], str]] = [
     (
         ModelConfig,
         {"n_heads": 1 << 20, "d_head": 1 << 10},
-        "n_heads × d_head is 1073741824; it must be at most 268435456: give fewer or narrower heads",
+        "n_heads × d_head is 1073741824; it must be at most 268435456: give fewer or narrower "
+        "heads",
     ),
     (
         ModelConfig,

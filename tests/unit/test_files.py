@@ -131,7 +131,10 @@ def test_json_round_trip(tmp_path: Path) -> None:
         (b'{\n  "a": 1,\n  "b": }\n', r"c\.json is not valid JSON: .* at line 3, column 8"),
         (b"", r"c\.json is not valid JSON: .* at line 1, column 1"),
         (b'{"a": "\xff"}', r"c\.json is not UTF-8 text"),
-        (b'{"a": ' + b"7" * 5000 + b"}", r"c\.json holds a number of too many digits"),
+        (
+            b'{"a": ' + b"7" * 5000 + b"}",
+            r"a number has 5000 digits; at most 400",
+        ),
         (b'{"a": "\\ud83d"}', r"c\.json holds half a character"),
         (b'{"\\uDE00": 1}', r"c\.json holds half a character"),
         (b"[" * 99_999, r"c\.json is nested too deeply"),

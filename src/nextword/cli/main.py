@@ -26,7 +26,10 @@ COMMANDS = {
     "evaluate": ("nextword.cli.evaluate:evaluate", "Measure how well a model knows a text."),
     "ladder": ("nextword.cli.ladder:ladder", "Climb from the article's model to today's, on data."),
     "serve": ("nextword.cli.serve:serve", "Open a model in the browser, every number of it."),
-    "doctor": ("nextword.cli.doctor:doctor", "Check this machine: versions, speed, what is amiss."),
+    "doctor": (
+        "nextword.cli.doctor:doctor",
+        "Check this machine, or a model's files: what is amiss.",
+    ),
     "try": ("nextword.cli.try_:try_", "Teach a tiny model and talk to it, in about a minute."),
 }
 

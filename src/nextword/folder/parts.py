@@ -54,6 +54,7 @@ NO_SCALING = "default"
 ROPE_ONLY: dict[str, tuple[Any, ...]] = {  # what else may stand there, and with which values
     "partial_rotary_factor": (None, 1.0),
     "truncate": (None, True),
+    "llama_4_scaling_beta": (None, 0),  # Ministral 3: queries grow with their place
 }
 
 

@@ -53,7 +53,7 @@ def _in_model(model: Mapping[str, Any]) -> Iterator[str]:
             "work on a word is the cube of its length"
         )
     vocabulary = model.get("vocab")
-    names = vocabulary if isinstance(vocabulary, dict) else ()
+    names: Iterable[Any] = vocabulary if isinstance(vocabulary, dict) else ()
     if isinstance(vocabulary, list):
         names = [item[0] for item in vocabulary if isinstance(item, list) and item]
     yield from _too_long("a token", names, MAX_TOKEN.get(str(model.get("type")), MAX_OTHER_TOKEN))

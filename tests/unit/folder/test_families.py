@@ -187,6 +187,11 @@ class TestForeign:
                 {"rope_parameters": {"rope_type": "yarn", "factor": 2.0, "truncate": False}},
                 ["truncate", "False", "True"],
             ),
+            (
+                LLAMA_JSON,
+                {"rope_parameters": {"rope_theta": 1e6, "llama_4_scaling_beta": 0.1}},
+                ["llama_4_scaling_beta", "0.1"],
+            ),
             (LLAMA_JSON, {"rope_scaling": {"type": "linear", "factor": 0.5}}, ["0.5", "at least"]),
             (LLAMA_JSON, {"rope_scaling": {"type": "linear", "factor": "x"}}, ["factor", "'x'"]),
             (LLAMA_JSON, {"partial_rotary_factor": 0.5}, ["partial_rotary_factor", "0.5", "1.0"]),

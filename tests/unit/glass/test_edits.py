@@ -160,7 +160,10 @@ def test_what_does_not_fit_is_refused(model: LanguageModel, changes: Changes, me
 def test_what_there_is_not_is_refused_at_once(model: LanguageModel) -> None:
     with pytest.raises(ConfigError, match="Did you mean"), model.edit({"blocks.0.residual": abs}):
         pass
-    with pytest.raises(ConfigError, match="block 2; there are blocks 0 to 1"), model.edit(nw.ablate(layer=2, head=0)):
+    with (
+        pytest.raises(ConfigError, match="block 2; there are blocks 0 to 1"),
+        model.edit(nw.ablate(layer=2, head=0)),
+    ):
         pass
     with pytest.raises(ConfigError, match="'zero' or 'mean'"):
         nw.ablate(layer=0, head=0, how="median")  # type: ignore[arg-type]
