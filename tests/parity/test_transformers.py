@@ -11,7 +11,7 @@ import torch
 
 from nextword.config import ModelConfig, RotaryScaling
 from nextword.errors import FolderError
-from nextword.folder.families import config_to_json, family_of
+from nextword.folder.families import config_from_json, config_to_json, family_of
 from nextword.folder.store import load_model, save_model
 from nextword.model import Decoder
 from nextword.presets import preset
@@ -206,5 +206,19 @@ def test_what_no_family_says_is_ours_alone(transformers: Any, tmp_path: Path) ->
 def test_a_family_that_we_do_not_compute(transformers: Any, tmp_path: Path) -> None:
     transformers.MixtralConfig().save_pretrained(tmp_path)
     (tmp_path / "model.safetensors").write_bytes(b"")
-    with pytest.raises(FolderError, match=r"'mixtral'.*Did you mean 'mistral'"):
+    with pytest.raises(FolderError, match=r"'mixtral'; allowed are: .*nextword\.$"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("others", ["Gemma", "Gemma2", "Granite", "SmolLM3", "Ernie4_5", "Cohere"])
+@pytest.mark.parametrize("named", [True, False], ids=["with its class", "without"])
+@pytest.mark.parametrize("family", ["llama", "qwen3", "qwen2", "mistral"])
+def test_another_family_under_one_of_our_names_is_refused(
+    family: str, named: bool, others: str, transformers: Any
+) -> None:
+    config = getattr(transformers, f"{others}Config")(architectures=[f"{others}ForCausalLM"])
+    values = json.loads(config.to_json_string(use_diff=False)) | {"model_type": family}
+    if not named:
+        del values["architectures"]
+    with pytest.raises(FolderError, match=r"config\.json sets|its architecture is"):
+        config_from_json(values)
