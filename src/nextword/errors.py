@@ -25,6 +25,8 @@ import difflib
 from collections.abc import Iterable
 from typing import ClassVar
 
+LONGEST_NAME = 80  # characters of a name in a message
+
 
 class NextwordError(Exception):
     """Something a person can mend; the base of every error that Nextword raises on purpose.
@@ -109,17 +111,33 @@ class MissingExtraError(NextwordError):
         )
 
 
-def unknown(what: str, given: str, allowed: Iterable[str], *, suggest: bool = True) -> str:
+def unknown(what: str, given: str, allowed: Iterable[str]) -> str:
     """Return the message for a name that is not one of those allowed, with the nearest match.
 
     Args:
         what: the kind of thing, e.g. `"preset"`.
         given: the name that was given.
         allowed: the names that are allowed.
-        suggest: whether to name the nearest; not where that would be another thing, as with the
-            family of a model that exists.
     """
     names = list(allowed)
-    near = difflib.get_close_matches(given, names, n=1) if suggest else []
+    near = difflib.get_close_matches(given, names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"unknown {what} {given!r}; allowed are: {', '.join(names)}.{hint}"
+
+
+def unsupported(what: str, given: str, supported: Iterable[str]) -> str:
+    """Return the message for a property of a model that exists and is not computed here.
+
+    Nothing is suggested: with the nearest name its weights would give other numbers.
+
+    Args:
+        what: the property, e.g. `"hidden_act in config.json"`.
+        given: the model's.
+        supported: what is computed.
+    """
+    shown = given if len(given) <= LONGEST_NAME else f"{given[:LONGEST_NAME]}…"
+    return (
+        f"{what} is {shown!r}, which Nextword does not compute; it computes "
+        f"{', '.join(supported)}. Leave the name as it is: under another one the weights would "
+        "give wrong numbers"
+    )

@@ -13,6 +13,7 @@ from nextword.errors import (
     NextwordError,
     StoppedError,
     unknown,
+    unsupported,
 )
 
 TREE = [  # as drawn in the docstring: (depth, name)
@@ -91,3 +92,11 @@ def test_an_unknown_name_gets_the_nearest_match(given: str, message: str) -> Non
 
 def test_allowed_names_may_come_from_an_iterator() -> None:
     assert "allowed are: a, b." in unknown("letter", "x", iter("ab"))
+
+
+def test_what_a_model_has_and_we_do_not_compute_gets_no_suggestion() -> None:
+    assert unsupported("hidden_act", "gelu", ["gelu_new", "silu"]) == (
+        "hidden_act is 'gelu', which Nextword does not compute; it computes gelu_new, silu. Leave "
+        "the name as it is: under another one the weights would give wrong numbers"
+    )
+    assert f"is '{'x' * 80}…', which" in unsupported("hidden_act", "x" * 81, ["silu"])

@@ -86,7 +86,7 @@ def test_a_trace_keeps_what_is_asked_for(model: LanguageModel) -> None:
     assert weights.shape == (2, 1, tokens, tokens)
     assert trace.fast_difference is not None
     assert trace.fast_difference < 1e-5
-    with pytest.raises(ConfigError, match="unknown point"):
+    with pytest.raises(ConfigError, match="block 2; there are blocks 0 to 1"):
         model.trace("the cat", keep=["blocks.2.*"])
 
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from nextword.config import ModelConfig
-from nextword.errors import FolderError, unknown
+from nextword.errors import FolderError, unsupported
 from nextword.folder.family import REQUIRED, Family, Key
-from nextword.folder.foreign_keys import NO_WINDOWS, ROTARY_FOREIGN, SHOWN
+from nextword.folder.foreign_keys import NO_WINDOWS, ROTARY_FOREIGN
 from nextword.folder.parts import NO_WINDOW, ROTARY, WINDOW_EVERYWHERE, WINDOW_IN_LAYERS
 
 GATED = {"swiglu": ("silu", "swish"), "geglu": ("gelu_pytorch_tanh", "gelu_new", "gelu_fast")}
@@ -181,6 +181,5 @@ def config_from_json(values: Mapping[str, Any]) -> tuple[str, ModelConfig]:
     if not isinstance(name, str):
         raise FolderError("config.json has no 'model_type', so the model's family is unknown")
     if name not in FAMILIES:
-        what = "model_type in config.json"
-        raise FolderError(unknown(what, name[:SHOWN], FAMILIES, suggest=False))
+        raise FolderError(unsupported("model_type in config.json", name, FAMILIES))
     return name, FAMILIES[name].read(values)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nextword.config import ModelConfig, RotaryScaling, config_from
-from nextword.errors import ConfigError, FolderError, unknown
+from nextword.errors import ConfigError, FolderError, unknown, unsupported
 from nextword.folder.foreign_keys import FOREIGN, Neutral, check_architecture, check_foreign
 from nextword.folder.parts import Part
 
@@ -69,8 +69,7 @@ class Key:
             return value
         ours = {theirs: our for our, names in self.values.items() for theirs in names}
         if value not in ours:
-            what = f"{self.theirs} in config.json"
-            raise FolderError(unknown(what, str(value), ours, suggest=False))
+            raise FolderError(unsupported(f"{self.theirs} in config.json", str(value), ours))
         return ours[value]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nextword.config import ModelConfig, RotaryScaling, config_from
-from nextword.errors import FolderError, unknown
+from nextword.errors import FolderError, unsupported
 
 Json = Mapping[str, Any]
 
@@ -96,7 +96,7 @@ def _read_rotary(values: Json, settings: Json) -> dict[str, Any]:
         return {"rotary_base": base, "rotary_scaling": None}
     if kind not in SCALINGS:
         known = [NO_SCALING, *SCALINGS]
-        raise FolderError(unknown("rope_type in config.json", str(kind), known, suggest=False))
+        raise FolderError(unsupported("rope_type in config.json", str(kind), known))
     return {"rotary_base": base, "rotary_scaling": _read_scaling(kind, rope, values, settings)}
 
 
@@ -183,7 +183,7 @@ def _read_in_layers(values: Json, settings: Json) -> dict[str, Any]:
     for kind in kinds:
         if kind not in (SLIDING, FULL):
             known = (SLIDING, FULL)
-            raise FolderError(unknown("layer type in config.json", str(kind), known, suggest=False))
+            raise FolderError(unsupported("a layer type in config.json", str(kind), known))
     sliding = tuple(layer for layer, kind in enumerate(kinds) if kind == SLIDING)
     if not sliding:
         return {}
