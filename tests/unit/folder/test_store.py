@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from tests.unit.folder.models import GPT2, IDS, LLAMA, TOKENIZER, random_decoder
 
-from nextword.config import ModelConfig
 from nextword.errors import ConfigError, FolderError, RunError
 from nextword.folder.store import LoadedModel, load_model, save_model
 from nextword.folder.whole import SAVED, SAVING
@@ -22,37 +22,15 @@ from nextword.model import Decoder
 from nextword.presets import preset
 from nextword.text.tokenizer import Tokenizer
 
-TOKENIZER = Tokenizer.learn(["the cat sat on the mat"], kind="words")  # 5 words, unknown, 2 more
 VOCAB = TOKENIZER.vocab_size
 CONFIGS = {
     "seed": preset("seed", vocab_size=VOCAB, d_model=6),
-    "llama": preset(
-        "llama",
-        vocab_size=VOCAB,
-        d_model=15,
-        n_heads=3,
-        n_kv_heads=1,
-        d_head=14,
-        n_layers=2,
-        d_ff=7,
-    ),
+    "llama": LLAMA,
     "nextword": preset(
         "nextword", vocab_size=VOCAB, d_model=15, n_heads=3, d_head=10, n_layers=2, d_ff=7
     ),
-    "gpt2": preset("gpt2", vocab_size=VOCAB, d_model=14, n_heads=2, n_layers=2, context_length=19),
+    "gpt2": GPT2,
 }
-LLAMA, GPT2 = CONFIGS["llama"], CONFIGS["gpt2"]
-IDS = torch.tensor([[0, 3, 1, 2, 5]])
-
-
-def random_decoder(config: ModelConfig, seed: int = 0) -> Decoder:
-    """A decoder without a single zero, so that every tensor matters."""
-    decoder = Decoder(config).eval()
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in decoder.parameters():
-            parameter.normal_(generator=generator)
-    return decoder
 
 
 def save(folder: Path, decoder: Decoder, **options: Any) -> None:

@@ -1,6 +1,8 @@
 """Panics and errors of the tokenizers library leave as TokenizerErrors at every door."""
 
+import base64
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -42,32 +44,40 @@ def written(folder: Path, **parts: Any) -> Path:
     return folder
 
 
-PANICS = {"type": "Strip", "content": " ", "start": 0, "stop": 9}  # takes more than there is
+LOADING = {  # a prefix longer than the piece that it is taken off
+    "type": "BPE",
+    "vocab": {"a": 0, "b": 1, "ab": 2},
+    "merges": ["a b"],
+    "continuing_subword_prefix": "é" * 9,
+}
+TRIE = base64.b64encode(struct.pack("<I", 8) + b"\xff" * 8 + b"x\0").decode()  # points outside
+ENCODING = {"type": "Precompiled", "precompiled_charsmap": TRIE}
+DECODING = {"type": "Strip", "content": "t", "start": 0, "stop": 9}  # takes more than there is
 
 
-def test_the_library_s_own_panic_while_it_decodes(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    tokenizer = Tokenizer.read(written(tmp_path, decoder=PANICS))
-    ids = tokenizer.encode("the cat")
-    try:
-        tokenizer.decode(ids)
-    except TokenizerError as error:
-        assert "cannot decode these tokens" in str(error)
-    tokenizer._backend = _Panicking()  # type: ignore[assignment]
-    for call in (lambda: tokenizer.decode(ids), lambda: tokenizer.encode("the cat")):
-        with pytest.raises(TokenizerError, match="this tokenizer cannot"):
-            call()
+def test_a_panic_while_a_file_is_loaded(tmp_path: Path) -> None:
+    folder = written(tmp_path, model=LOADING, added_tokens=[])
+    with pytest.raises(TokenizerError, match=r"tokenizer\.json is no tokenizer .* out of range"):
+        Tokenizer.read(folder)
 
 
-class _Panicking:
-    """A backend in which everything panics."""
+@pytest.mark.parametrize("texts", [["the cat"], ["the cat"] * 50], ids=["one", "on many threads"])
+def test_a_panic_while_a_text_is_encoded(texts: list[str], tmp_path: Path) -> None:
+    tokenizer = Tokenizer.read(written(tmp_path, normalizer=ENCODING))
+    with pytest.raises(TokenizerError, match="cannot encode a text: index out of bounds"):
+        tokenizer.encode_many(texts)
 
-    def __getattr__(self, name: str) -> Any:
-        def panic(*_: Any, **__: Any) -> None:
-            raise PanicException("called `Option::unwrap()` on a `None` value")
 
-        return panic
+def test_a_panic_while_tokens_are_decoded(tmp_path: Path) -> None:
+    vocab = {"t": 0, "<|end|>": 1}
+    model = {"type": "WordLevel", "vocab": vocab, "unk_token": "t"}
+    folder = written(tmp_path, decoder=DECODING, model=model, added_tokens=[])
+    tokenizer = Tokenizer.read(folder)
+    with pytest.raises(TokenizerError, match="cannot decode these tokens: index out of bounds"):
+        tokenizer.decode([0])
+    stream = tokenizer.stream()
+    with pytest.raises(TokenizerError, match="cannot decode these tokens"):
+        stream.push(0)
 
 
 def test_a_vocabulary_without_its_unknown_token(tmp_path: Path) -> None:
