@@ -92,6 +92,8 @@ def test_a_folder_that_is_held_is_left_alone(folder: Path) -> None:
 
 
 def test_what_is_no_model(tmp_path: Path) -> None:
-    assert "holds no model" in run(str(tmp_path), exit_code=1).stderr
+    for option in ([], ["--accept-changes"]):
+        assert "holds no model" in run(str(tmp_path), *option, exit_code=1).stderr
+    assert not list(tmp_path.iterdir())
     assert "no folder" in run(str(tmp_path / "none"), exit_code=1).stderr
     assert "--accept-changes needs FOLDER" in run("--accept-changes", exit_code=2).stderr

@@ -20,8 +20,11 @@ def check_model(folder: Path, *, accept: bool, as_json: bool) -> int:
         The exit code: 1 where a file differs and that was not accepted.
     """
     from nextword.folder.changes import accept_changes, compare
+    from nextword.folder.diagnose import check_folder
+    from nextword.folder.whole import settled
     from nextword.learn.lock import hold
 
+    check_folder(folder, settled(folder))  # before anything is written there
     with hold(folder, what="checking") if accept else contextlib.nullcontext():
         found = compare(folder)
         written = accept and not found.complete

@@ -188,9 +188,30 @@ def load_model(
         UncheckedWarning: there are no checksums, as in most folders of others.
     """
     folder = Path(folder)
-    root = settled(folder)
     if dtype not in (None, *CODES):
         raise ConfigError(unknown("dtype", str(dtype), map(str, CODES)))
+    while True:
+        before = _stamp(folder)
+        try:
+            return _load(folder, settled(folder), dtype=dtype, device=torch.device(device))
+        except FolderError:
+            if _stamp(folder) == before:
+                raise  # else somebody put other weights there in the meantime: read those
+
+
+def _stamp(folder: Path) -> tuple[str, int, int] | None:
+    """Return what is another once other weights are put into the folder."""
+    path = settled(folder) / SUMS
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return path.parent.name, found.st_ino, found.st_mtime_ns
+
+
+def _load(
+    folder: Path, root: Path, *, dtype: torch.dtype | None, device: torch.device
+) -> LoadedModel:
     check_folder(folder, root)
     values = read_json(root / CONFIG, limit=MAX_CONFIG)
     files, sums = weight_files(root), read_sums(root)
@@ -200,14 +221,7 @@ def load_model(
     family, config = config_from_json(values)
     tokenizer = Tokenizer.read(root)
     _check_vocabulary(config, tokenizer)
-    decoder = read_decoder(
-        config,
-        family,
-        files,
-        sums=sums,
-        dtype=dtype,
-        device=torch.device(device),
-    )
+    decoder = read_decoder(config, family, files, sums=sums, dtype=dtype, device=device)
     return LoadedModel(folder, decoder.eval(), tokenizer, kind, family, template)
 
 

@@ -5,16 +5,19 @@ import shutil
 import subprocess
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from tests.unit.folder.models import LLAMA, foreign, model, random_decoder
+from tests.unit.folder.models import IDS, LLAMA, foreign, model, random_decoder
 
 from nextword.errors import FolderError
 from nextword.files import sha256_file
+from nextword.folder import store
 from nextword.folder.checksums import UncheckedWarning, read_sums
 from nextword.folder.rewrite import restore_files, save_weights
 from nextword.folder.store import load_model
+from nextword.model import Decoder
 
 COVERED = [
     "config.json",
@@ -155,6 +158,22 @@ def test_a_link_to_nothing_is_no_missing_file(folder: Path) -> None:
 
 
 class TestRewriting:
+    def test_weights_that_change_while_they_are_read_are_read_again(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read, called = store.read_decoder, []
+
+        def reading(*arguments: Any, **options: Any) -> Decoder:
+            called.append(1)
+            if len(called) == 1:
+                save_weights(folder, random_decoder(LLAMA, seed=1), card=None)
+            return read(*arguments, **options)
+
+        monkeypatch.setattr(store, "read_decoder", reading)
+        decoder = load_model(folder).decoder
+        assert len(called) == 2
+        assert torch.equal(decoder(IDS), random_decoder(LLAMA, seed=1)(IDS))
+
     def test_new_weights_leave_true_sums(self, folder: Path) -> None:
         before = read_sums(folder)
         save_weights(folder, random_decoder(LLAMA, seed=1), card=None)
