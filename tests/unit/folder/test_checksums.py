@@ -13,7 +13,7 @@ from tests.unit.folder.models import IDS, LLAMA, foreign, model, random_decoder
 
 from nextword.errors import FolderError
 from nextword.files import sha256_file
-from nextword.folder import store
+from nextword.folder import store, weights
 from nextword.folder.checksums import UncheckedWarning, read_sums
 from nextword.folder.rewrite import restore_files, save_weights
 from nextword.folder.store import load_model
@@ -161,7 +161,7 @@ class TestRewriting:
     def test_weights_that_change_while_they_are_read_are_read_again(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        read, called = store.read_decoder, []
+        read, called = weights.read_decoder, []
 
         def reading(*arguments: Any, **options: Any) -> Decoder:
             called.append(1)
