@@ -28,13 +28,12 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")  # in JSON: half a character, alon
 def write_whole(path: Path, data: bytes | str) -> None:
     """Write a file so that a reader, or a crash, sees the old content or the new one, never a mix.
 
-    A temporary name beside it, flushed to the disk, then renamed over `path`. Half of a character,
-    as in a file name that is not UTF-8, is written as its escape, which JSON reads back.
+    A temporary name beside it, flushed to the disk, then renamed over `path`.
 
     Raises:
         RunError: the disk is full or the folder cannot be written; the old file is untouched.
     """
-    content = data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
+    content = data.encode("utf-8") if isinstance(data, str) else data
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:

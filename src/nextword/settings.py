@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 from nextword.errors import ConfigError, unknown
 
 ConfigT = TypeVar("ConfigT")
-LARGEST = 1 << 53  # whole number that every library on the way holds exactly
+LARGEST = 1 << 62  # whole number that every library on the way takes
 
 
 def config_from(cls: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:

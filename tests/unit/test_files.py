@@ -27,12 +27,6 @@ from nextword.files import (
 )
 
 
-def test_a_file_name_that_is_not_utf_8_is_written_and_read_again(tmp_path: Path) -> None:
-    path = tmp_path / "note.json"
-    write_json(path, {"data": "b\udcff.jsonl"})
-    assert read_json(path) == {"data": "b\udcff.jsonl"}
-
-
 @pytest.mark.parametrize("content", [b"\x00\xff", b"", "grüße\n", "a\r\nb"])
 def test_what_is_written_is_what_is_read(tmp_path: Path, content: bytes | str) -> None:
     path = tmp_path / "note.txt"
