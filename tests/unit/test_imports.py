@@ -1,7 +1,8 @@
 """The arrows between the rooms, read from the imports; and the few rules of every file.
 
-    common, errors → files, settings → config → machine, presets → kernels → text, model
-           → glass, folder, reply → learn → teach → ladder, language_model → api → serve → cli
+    common, errors → files, settings → config, checked_json → machine, presets → kernels
+           → text, model → glass, folder, reply → learn → teach → ladder, language_model → api
+           → serve → cli
 
 A room may import those before it, never those after it, nor one on its own floor.
 """
@@ -23,7 +24,7 @@ SOURCE = ROOT / "src"
 FLOORS = (  # from the ground up; rooms on one floor do not import each other
     ("common", "errors"),
     ("files", "settings"),
-    ("config",),
+    ("config", "checked_json"),
     ("machine", "presets"),
     ("kernels",),
     ("text", "model"),

@@ -6,6 +6,7 @@ and renamed last, so a folder with a visible name was complete on the disk when 
 Formats for tensors keep no checksum of their own: one flipped bit would load silently.
 """
 
+import contextlib
 import errno
 import os
 import re
@@ -112,6 +113,15 @@ class Checkpoints:
                 f"no checkpoint in {self.folder} is whole: {'; '.join(problems)}. "
                 "Put one back from a copy, or start over with --fresh."
             )
+        return None
+
+    def newest_state(self) -> dict[str, Any] | None:
+        """Return the newest state that is whole, without reading any tensors; None without one."""
+        for folder in self.newest_first():
+            with contextlib.suppress(FolderError, OSError, KeyError):
+                _, digest = _manifest_files(folder)[STATE]
+                if sha256_file(folder / STATE) == digest:
+                    return dict(read_json(folder / STATE))
         return None
 
     def _prune(self) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nextword.checked_json import checksum_of
 from nextword.config import Aim, Learn, ModelConfig
 from nextword.errors import ConfigError, DataError, TokenizerError
 from nextword.learn.request import TrainRequest
@@ -49,6 +50,12 @@ class Prepared:
     model: ModelConfig | None = None
     aim: Aim = "generalize"
     split_rule: int = 1
+
+    @property
+    def digest(self) -> str:
+        """Return a SHA-256 over all tokens: a run goes on with those that it began with."""
+        held_out = None if self.held_out is None else self.held_out[0].digest
+        return checksum_of({"train": self.shards.digest, "held_out": held_out})
 
     @property
     def learns_held_out(self) -> bool:
@@ -148,11 +155,12 @@ def prepare_data(
         ConfigError: an aim that the data does not have.
     """
     # in a folder of their own: what a killed process leaves lies beside them, hidden
-    shards = prepare(corpus, tokenizer, folder / "data" / "train", progress=progress)
+    shards = prepare(corpus, tokenizer, folder / "data" / "train", progress=progress, warn=warn)
     aim = _aim(request, shards, split_rule)
     if isinstance(request.held_out, str):
         other = open_corpus([request.held_out], skip_bad=request.skip_bad, warn=warn)
-        judged = prepare(other, tokenizer, folder / "data" / "held-out", progress=progress)
+        place = folder / "data" / "held-out"
+        judged = prepare(other, tokenizer, place, progress=progress, warn=warn)
         if judged.is_dialogue != shards.is_dialogue:
             raise DataError(
                 f"the data are {_kind(shards)} and the held-out data {request.held_out} are "

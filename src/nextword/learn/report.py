@@ -78,7 +78,11 @@ class Trained:
 
     @classmethod
     def earlier(cls, run: Run) -> "Trained":
-        """What a run that had been finished before left."""
+        """What a run that had been finished before left.
+
+        Raises:
+            RunError: its summary is damaged.
+        """
         kept = run.summary or {}
         parts: dict[str, Any] = {
             "scores": Scores,
@@ -87,9 +91,12 @@ class Trained:
             "answers": AnswerScores,
             "phrasings": AnswerScores,
         }
-        for name, make in parts.items():
-            kept[name] = None if kept.get(name) is None else make(**kept[name])
-        return cls(folder=run.folder, already=True, **kept)
+        try:
+            for name, make in parts.items():
+                kept[name] = None if kept.get(name) is None else make(**kept[name])
+            return cls(folder=run.folder, already=True, **kept)
+        except TypeError as error:  # a name that is none of its
+            raise run.damaged_summary(error) from error
 
     def lines(self) -> list[str]:
         """The result in a few plain lines."""

@@ -1,9 +1,11 @@
 """A sample of what a model learned from, kept in its folder: what a lesson rehearses.
 
 training/rehearsal.safetensors   tokens, targets, documents; held_out.tokens, …; int32 [B, T];
-                                 its metadata name the tokenizer by its fingerprint
+                                 its metadata name the tokenizer by its fingerprint, and have a
+                                 checksum of all that (in version 0.1 none)
 """
 
+import hashlib
 import json
 import struct
 import warnings
@@ -16,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from nextword.config import TrainingConfig
+from nextword.errors import FolderError
 from nextword.files import write_whole
 from nextword.folder.taught import TRAINING
 from nextword.learn.data import Prepared
@@ -24,7 +27,7 @@ from nextword.text.samples import Batch, Samples
 RESERVOIR = "rehearsal.safetensors"
 MOST_SEQUENCES, MOST_TOKENS = 512, 131_072  # of each part
 HELD_OUT = "held_out."
-TOKENIZER = "tokenizer"  # in the metadata
+TOKENIZER, CHECKSUM = "tokenizer", "sha256"  # in the metadata
 
 
 @dataclass(frozen=True)
@@ -58,25 +61,32 @@ def write_reservoir(path: Path, data: Prepared, *, training: TrainingConfig) -> 
     tensors = _named("", known)
     if held_out is not None:
         tensors |= _named(HELD_OUT, held_out)
-    write_whole(path, save(tensors, metadata={TOKENIZER: data.tokenizer.fingerprint}))
+    fingerprint = data.tokenizer.fingerprint
+    metadata = {TOKENIZER: fingerprint, CHECKSUM: _checksum(tensors, fingerprint)}
+    write_whole(path, save(tensors, metadata=metadata))
 
 
 def read_reservoir(folder: Path, *, fingerprint: str | None = None) -> Reservoir | None:
-    """What `write_reservoir` left in a model's folder; None where there is nothing whole.
+    """What `write_reservoir` left in a model's folder, verified; None where there is no file.
 
     Args:
         folder: the model's.
         fingerprint: of the model's tokenizer; a sample of another one's tokens means nothing to
             it. None: not compared, as a sample that does not name its tokenizer never is.
 
+    Raises:
+        FolderError: the file is damaged.
+
     Warns:
-        UserWarning: the file is damaged, or another tokenizer's; it is left out.
+        UserWarning: the file is another tokenizer's; it is left out.
     """
     path = folder / TRAINING / RESERVOIR
     try:
         content = path.read_bytes()
-        tensors = load(content)
-        if fingerprint not in (None, _tokenizer_of(content) or fingerprint):
+        tensors, metadata = load(content), _metadata(content)
+        if metadata.get(CHECKSUM) not in (None, _checksum(tensors, metadata.get(TOKENIZER))):
+            raise ValueError("its content does not have the checksum in it")
+        if fingerprint not in (None, metadata.get(TOKENIZER, fingerprint)):
             warnings.warn(f"{path} was made with another tokenizer and is left out", stacklevel=2)
             return None
         held_out = f"{HELD_OUT}tokens" in tensors
@@ -84,15 +94,25 @@ def read_reservoir(folder: Path, *, fingerprint: str | None = None) -> Reservoir
     except FileNotFoundError:
         return None
     except (SafetensorError, OSError, KeyError, ValueError, struct.error) as error:
-        warnings.warn(f"{path} is damaged and is left out: {error}", stacklevel=2)
-        return None
+        raise FolderError(
+            f"{path} is damaged: {error}. Put it back from a copy; or delete it: then lessons "
+            "rehearse what the model itself says, or what --rehearse FILE holds"
+        ) from error
 
 
-def _tokenizer_of(content: bytes) -> str | None:
-    """The fingerprint that a file names: in the JSON after the 8 bytes of its length."""
+def _metadata(content: bytes) -> dict[str, str]:
+    """The metadata of a file: in the JSON after the 8 bytes of its length."""
     (length,) = struct.unpack_from("<Q", content)
-    found = json.loads(content[8 : 8 + length]).get("__metadata__", {}).get(TOKENIZER)
-    return None if found is None else str(found)
+    return dict(json.loads(content[8 : 8 + length]).get("__metadata__", {}))
+
+
+def _checksum(tensors: dict[str, NDArray[np.int32]], fingerprint: str | None) -> str:
+    """The SHA-256 of the tensors, with their names, types and shapes, and of the tokenizer."""
+    digest = hashlib.sha256(f"{fingerprint}\n".encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())
+        digest.update(np.ascontiguousarray(tensor).data)
+    return digest.hexdigest()
 
 
 def _named(prefix: str, samples: Samples) -> dict[str, NDArray[np.int32]]:

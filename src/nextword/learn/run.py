@@ -21,14 +21,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from nextword.checked_json import read_checked_json, write_checked_json
 from nextword.errors import FolderError, RunChangedError, RunError
 from nextword.files import (
     append_line,
     disk_error,
     flush,
-    read_json,
     sweep,
-    write_json,
     write_whole,
 )
 from nextword.folder.taught import has_run
@@ -110,12 +109,29 @@ class Run:
 
     @property
     def summary(self) -> dict[str, Any] | None:
-        """What `mark_finished` stored; None before that."""
-        return dict(read_json(self._finished)) if self.finished else None
+        """What `mark_finished` stored; None before that.
+
+        Raises:
+            RunError: it is damaged.
+        """
+        if not self.finished:
+            return None
+        try:
+            return read_checked_json(self._finished)
+        except FolderError as error:
+            raise self.damaged_summary(error) from error
+
+    def damaged_summary(self, error: Exception) -> RunError:
+        """Return the error for a finished.json that is no summary of a run."""
+        return RunError(
+            f"{self._finished} is damaged: {error}. Put it back from a copy; or delete it: then "
+            "the same command evaluates and saves the last checkpoint again, without the lessons "
+            "that were taught since"
+        )
 
     def mark_finished(self, summary: Mapping[str, Any]) -> None:
         """Store the run's summary (plain JSON); from now on it counts as finished."""
-        write_json(self._finished, plain(summary, "summary"))
+        write_checked_json(self._finished, plain(summary, "summary"))
 
     def save(self, step: int, parts: Parts, state: Mapping[str, Any]) -> None:
         """Save a checkpoint whole, keep the newest two.
@@ -139,6 +155,19 @@ class Run:
             CheckpointError: there are checkpoints, and every one is damaged.
         """
         return self._checkpoints.load()
+
+    @property
+    def has_checkpoints(self) -> bool:
+        """Return whether there are checkpoints, good or damaged."""
+        return bool(self._checkpoints.newest_first())
+
+    def saved_settings(self) -> dict[str, Any] | None:
+        """Return what the newest checkpoint says of its run's settings; reads no tensors.
+
+        None where no checkpoint has a state that is whole.
+        """
+        state = self._checkpoints.newest_state()
+        return None if state is None else state.get("settings")
 
     def metric(self, values: Mapping[str, Any]) -> None:
         """Append a line of measured values; it must have "step". NaN and infinity become null.
@@ -202,18 +231,21 @@ class Run:
                     f"{self._settings} is missing, although there are checkpoints beside it. "
                     f"Put it back, or choose another --out. {START_OVER}."
                 )
-            write_json(self._settings, given)
+            write_checked_json(self._settings, given)
             return
         try:
-            earlier = dict(read_json(self._settings))
-        except (FolderError, TypeError, ValueError) as error:
-            raise RunError(f"{self._settings} is damaged: {error}. {START_OVER}.") from error
+            earlier = read_checked_json(self._settings)
+        except FolderError as error:
+            raise RunError(
+                f"{self._settings} is damaged: {error}. Put it back from a copy. {START_OVER}."
+            ) from error
         differences = _differences(earlier, given)
         versions = [text for text in differences if text.startswith("versions")]
         changed = [text for text in differences if text not in versions]
         if changed:
             raise RunChangedError(
-                f"{self.folder} holds a run with other settings: {_listed(changed)}. "
+                f"{self.folder} holds a run with other settings, by its training/settings.json: "
+                f"{_listed(changed)}. "
                 f"Choose another --out, or go back to the earlier settings. {START_OVER}."
             )
         if versions:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from nextword.errors import FolderError, NextwordError, RunChangedError
+from nextword.errors import FolderError, NextwordError, RunChangedError, RunError
 from nextword.evaluate.answers import given_pairs, unanswerable
-from nextword.files import read_json, write_json, write_whole
+from nextword.files import write_whole
 from nextword.folder.card import model_card
 from nextword.folder.store import LoadedModel, load_model, save_model
 from nextword.glass.stamp import version_of
@@ -41,6 +41,7 @@ from nextword.text.tokenizer import Tokenizer
 from nextword.training.backends.choose import version_0_1_backend
 from nextword.training.loop.rounds import train_later_rounds
 from nextword.training.plan.plan import Plan
+from nextword.training.plan.plan_file import MEND, KeptPlan, check_against, read_plan, write_plan
 from nextword.training.plan.planner import make_plan
 
 ON_PLAN = 0.95  # of the planned steps; fewer are told
@@ -155,7 +156,7 @@ class _Training:
             place.mkdir(exist_ok=True)
             tokenizer.write(place)  # not beside the weights of an earlier model: it is not theirs
         else:
-            tokenizer, was = Tokenizer.read(place), kept["tokenizer"]
+            tokenizer, was = Tokenizer.read(place), kept.tokenizer
             if tokenizer.fingerprint != was:
                 raise RunChangedError(
                     f"the tokenizer in {place} is not the one that this run began with "
@@ -170,7 +171,7 @@ class _Training:
             warn=self.reporter.note,
             progress=partial(self.reporter.preparing, "tokenising"),
             model=None if self.start is None else self.start.decoder.config,
-            split_rule=SPLIT_RULE if kept is None else kept["plan"].get("split_rule", 1),
+            split_rule=SPLIT_RULE if kept is None else kept.plan.split_rule,
         )
 
     def _tokenizer(self) -> Tokenizer:
@@ -183,25 +184,39 @@ class _Training:
     def _plan(self, data: Prepared) -> Plan:
         """The plan of an interrupted run, or a new one."""
         kept = self._kept()
-        if kept is not None:
-            return Plan.from_json(kept["plan"])
-        return make_plan(self.request, data, started=self.started)
+        if kept is None:
+            return make_plan(self.request, data, started=self.started)
+        if kept.data not in (None, data.digest):
+            raise RunChangedError(
+                f"the tokens in {self._folder / 'data'} are not those that this run began with; "
+                "finish it with the version of Nextword that began it, or start over with --fresh"
+            )
+        return kept.plan
 
     @property
     def _plan_file(self) -> Path:
         return self._folder / "plan.json"
 
-    def _kept(self) -> dict[str, Any] | None:
-        """What `_keep` wrote for this very run; from then on it has begun."""
+    def _kept(self) -> KeptPlan | None:
+        """What `_keep` wrote for this very run; from then on it has begun.
+
+        Raises:
+            RunError: it is missing, damaged or another plan than that of the run's checkpoints.
+        """
+        begun = self.run.has_checkpoints
         if not self._plan_file.exists():
+            if begun:
+                raise RunError(f"{self._plan_file} is missing, beside its checkpoints. {MEND}")
             return None
-        kept = dict(read_json(self._plan_file))
-        return kept if kept.get("settings") == self.digest else None
+        kept = read_plan(self._plan_file)
+        check_against(self._plan_file, kept, self.run.saved_settings())
+        return kept if begun or kept.settings == self.digest else None
 
     def _keep(self, plan: Plan, data: Prepared) -> None:
         if self._kept() is None:
-            kept = {"plan": plan.as_json(), "tokenizer": data.tokenizer.fingerprint}
-            write_json(self._plan_file, kept | {"settings": self.digest})
+            fingerprint, digest = data.tokenizer.fingerprint, data.digest
+            kept = KeptPlan(plan=plan, tokenizer=fingerprint, settings=self.digest, data=digest)
+            write_plan(self._plan_file, kept)
 
     def forget_plan(self) -> None:
         """Plan anew, although an earlier run with the same settings left its plan."""
@@ -209,8 +224,9 @@ class _Training:
 
     def _forget_settings(self) -> None:
         """A command that could not even begin must not bind the one that mends it."""
-        if self._kept() is None:
-            (self._folder / "settings.json").unlink(missing_ok=True)
+        with contextlib.suppress(RunError):  # a damaged plan is one, too
+            if self._kept() is None:
+                (self._folder / "settings.json").unlink(missing_ok=True)
 
     def _trainer(self, data: Prepared, plan: Plan) -> Trainer:
         config, pretrained = plan.training, self.start is not None

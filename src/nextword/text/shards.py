@@ -1,8 +1,9 @@
-"""A corpus as token ids on disk: made once, mapped into memory, made again when it changed.
+"""A corpus as token ids on disk: made once, verified, mapped into memory, made again when changed.
 
 A folder of shards holds
 
     manifest.json       what was encoded with what, and size and SHA-256 of every file; written last
+                        (shard_manifest.py)
     tokens-00000.bin …  the tokens of all documents, one after the other, little-endian uint16, or
                         uint32 for vocabularies above 65,536; FILE_TOKENS in each file but the last
     replies-00000.bin … one bit per token, lowest first: is it part of a reply? (dialogues only)
@@ -10,36 +11,47 @@ A folder of shards holds
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nextword.errors import DataError, FolderError
-from nextword.files import disk_error, read_json, sha256_file, sync_folder, write_json
+from nextword.checked_json import checksum_of
+from nextword.errors import DataError
+from nextword.files import disk_error, sync_folder
 from nextword.text.corpus import Corpus
+from nextword.text.shard_manifest import (
+    FORMAT,
+    damaged_file,
+    read_manifest,
+    write_manifest,
+)
 from nextword.text.shard_writer import ShardWriter, write_pieces
 
 if TYPE_CHECKING:
     from nextword.text.tokenizer import Tokenizer
 
-FORMAT = 1  # raised when the same corpus would be encoded or laid out in another way
 FILE_TOKENS = 1 << 26  # tokens in one file
-MANIFEST = "manifest.json"
+VERIFIED_AT_ONCE = 4 << 30  # bytes, a few seconds; of larger shards each file is at its first use
 
 
 class Shards:
     """The tokens of a prepared corpus, mapped from a folder; nothing is read until it is used."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, unverified: Iterable[str] = ()) -> None:
         """Open what `prepare` made.
+
+        Args:
+            folder: of the shards.
+            unverified: files of tokens whose checksums are compared at their first use, where a
+                damaged one is a DataError.
 
         Raises:
             DataError: the folder holds no whole set of shards; says what is wrong.
         """
-        manifest = _read_manifest(folder)
+        manifest = read_manifest(folder)
         self.folder = folder
         self.manifest = manifest
         self.n_tokens = int(manifest["n_tokens"])
@@ -51,6 +63,7 @@ class Shards:
         self.corpus: list[dict[str, Any]] = manifest["corpus"]  # its fingerprint
         self.dtype = np.dtype(manifest["dtype"]).newbyteorder("<")
         self._file_tokens = int(manifest["file_tokens"])
+        self._unverified = set(unverified)
         self._tokens = self._map("tokens", self.dtype)
         self._replies = self._map("replies", np.dtype(np.uint8)) if self.is_dialogue else []
         self.document_starts: NDArray[np.uint64] = _map(folder / "starts.bin", np.dtype("<u8"))
@@ -58,7 +71,9 @@ class Shards:
     def tokens(self, start: int, stop: int) -> NDArray[np.unsignedinteger[Any]]:
         """The token ids from `start` up to `stop`, of uint16 or uint32; a view where it can be."""
         self._check(start, stop)
-        parts = [self._tokens[file][begin:end] for file, begin, end in self._parts(start, stop)]
+        pieces = list(self._parts(start, stop))
+        self._verify_first_use(file for file, _, _ in pieces)
+        parts = [self._tokens[file][begin:end] for file, begin, end in pieces]
         if len(parts) == 1:
             return parts[0]
         return np.concatenate(parts) if parts else np.empty(0, self.dtype)
@@ -70,6 +85,8 @@ class Shards:
 
     def take(self, at: NDArray[np.int64]) -> NDArray[np.unsignedinteger[Any]]:
         """The token ids at the places `at`, in the shape of `at`."""
+        if self._unverified:
+            self._verify_first_use(np.unique(at // self._file_tokens))
         return self._gather(self._tokens, at, self.dtype, lambda part, within: part[within])
 
     def take_replies(self, at: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -84,18 +101,35 @@ class Shards:
         )
         return (bits & 1).astype(np.bool_)
 
+    @property
+    def digest(self) -> str:
+        """Return a SHA-256 over everything that was encoded: equal shards have equal ones."""
+        sums = {name: made["sha256"] for name, made in self.manifest["files"].items()}
+        return checksum_of({"files": sums, "pad_id": self.pad_id, "dtype": self.manifest["dtype"]})
+
     def verify(self) -> None:
         """Read everything once and compare the checksums.
 
         Raises:
             DataError: names the file that was damaged since it was made.
         """
-        for name, made in self.manifest["files"].items():
-            if sha256_file(self.folder / name) != made["sha256"]:
-                raise DataError(
-                    f"{self.folder / name} was damaged; delete {self.folder} and run the same "
-                    "command again"
-                )
+        self._verify(self.manifest["files"])
+
+    def _verify(self, names: Iterable[str]) -> None:
+        path = damaged_file(self.folder, self.manifest, names)
+        if path is not None:
+            raise DataError(
+                f"{path} was damaged; delete {self.folder} and run the same command again, which "
+                "makes it anew"
+            )
+
+    def _verify_first_use(self, files: Iterable[int]) -> None:
+        """Verify the files of tokens with these numbers, unless that was done before."""
+        if not self._unverified:
+            return
+        for name in {f"tokens-{file:05d}.bin" for file in files} & self._unverified:
+            self._verify([name])
+            self._unverified.discard(name)
 
     def _check(self, start: int, stop: int) -> None:
         assert 0 <= start <= stop <= self.n_tokens, (start, stop, self.n_tokens)
@@ -135,25 +169,30 @@ def prepare(
     folder: Path,
     *,
     progress: Callable[[int, int], None] | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> Shards:
     """Encode a corpus once and keep the tokens in `folder`.
 
     What is there is taken when it was made from the same content with the same tokenizer. Files
     whose size, time of change and inode are as noted count as the same; otherwise their SHA-256
-    decides. The shards appear whole under their name or not at all.
+    decides. The shards appear whole under their name or not at all. Before they are taken, their
+    checksums are compared; damaged ones are made anew. Of more than VERIFIED_AT_ONCE bytes each
+    file of tokens is verified at its first use instead, and a damaged one is an error.
 
     Args:
         corpus: what to encode.
         tokenizer: what encodes it.
         folder: where the shards go; what was there is replaced.
         progress: told the bytes read so far and the bytes in all.
+        warn: is told, in one sentence, what was damaged and is made anew.
 
     Raises:
         DataError: the corpus is broken, or holds no document, or changed while it was read.
         RunError: the disk is full or the folder cannot be written.
     """
-    if _is_made(folder, corpus, tokenizer):
-        return Shards(folder)
+    made = _take_made(folder, corpus, tokenizer, warn)
+    if made is not None:
+        return made
     partial = folder.with_name(f".{folder.name}.partial")
     try:
         _start_afresh(partial)
@@ -164,13 +203,41 @@ def prepare(
     return Shards(folder)
 
 
-def _is_made(folder: Path, corpus: Corpus, tokenizer: "Tokenizer") -> bool:
-    """Whether the folder holds whole shards of this corpus and tokenizer."""
+def _take_made(
+    folder: Path,
+    corpus: Corpus,
+    tokenizer: "Tokenizer",
+    warn: Callable[[str], None] | None,
+) -> Shards | None:
+    """Return the folder's shards if they are of this corpus and tokenizer, and verified."""
+    if not folder.exists():
+        return None
     try:
-        manifest = _read_manifest(folder)
-    except DataError:
-        return False
-    if manifest["tokenizer"] != tokenizer.fingerprint:
+        manifest = read_manifest(folder)
+        if not _is_of(manifest, folder, corpus, tokenizer):
+            return None
+        later = _verified_later(manifest)
+        path = damaged_file(folder, manifest, manifest["files"].keys() - later)
+        if path is not None:
+            raise DataError(f"{path} was damaged since it was made")
+    except DataError as error:
+        if warn is not None:
+            warn(f"{error}; the data is tokenized again")
+        return None
+    return Shards(folder, unverified=later)
+
+
+def _verified_later(manifest: dict[str, Any]) -> set[str]:
+    """Return the names of files that are verified at their first use: none of small shards."""
+    files = manifest["files"]
+    if sum(made["size"] for made in files.values()) <= VERIFIED_AT_ONCE:
+        return set()
+    return {name for name in files if name.startswith("tokens-")}
+
+
+def _is_of(manifest: dict[str, Any], folder: Path, corpus: Corpus, tokenizer: "Tokenizer") -> bool:
+    """Return whether a folder's shards were made from this corpus with this tokenizer."""
+    if manifest["tokenizer"] != tokenizer.fingerprint or manifest["pad_id"] != tokenizer.pad_id:
         return False
     if manifest["bad"] and not corpus.skip_bad:
         return False  # reading it again stops at the broken line, as it should
@@ -182,7 +249,7 @@ def _is_made(folder: Path, corpus: Corpus, tokenizer: "Tokenizer") -> bool:
         return False
     if manifest["corpus"] != corpus.fingerprint():
         return False
-    write_json(folder / MANIFEST, manifest | {"glance": glance})
+    write_manifest(folder, manifest | {"glance": glance})
     return True
 
 
@@ -221,28 +288,7 @@ def _encode_all(
         "glance": glance,
         "files": files,
     }
-    write_json(folder / MANIFEST, manifest)
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest, if every file is there in its size.
-
-    Raises:
-        DataError: says what is missing or torn.
-    """
-    try:
-        manifest = read_json(folder / MANIFEST)
-    except FolderError as error:
-        raise DataError(f"{folder} holds no finished shards: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise DataError(f"{folder} holds shards of another version; delete it to make them anew")
-    for name, made in manifest["files"].items():
-        path = folder / name
-        size = path.stat().st_size if path.is_file() else -1
-        if size != made["size"]:
-            found = "is missing" if size < 0 else f"has {size} bytes"
-            raise DataError(f"{path} {found}; it was made with {made['size']} bytes")
-    return manifest
+    write_manifest(folder, manifest)
 
 
 def _map(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -8,9 +8,10 @@ from safetensors.numpy import load, save
 from tests.small_runs import quick, request, write_dialogues, write_text
 
 from nextword.config import TrainingConfig
+from nextword.errors import FolderError
 from nextword.learn import reservoir
 from nextword.learn.data import Prepared, prepare_data
-from nextword.learn.reservoir import RESERVOIR, read_reservoir, write_reservoir
+from nextword.learn.reservoir import RESERVOIR, Reservoir, read_reservoir, write_reservoir
 from nextword.learn.train import train
 from nextword.text.corpus import open_corpus
 from nextword.text.tokenizer import Tokenizer
@@ -66,16 +67,47 @@ def test_text_has_no_documents_and_little_is_kept(
         assert tensors["tokens"].shape == (rows, 7) and tensors["tokens"].dtype == np.int32
 
 
-@pytest.mark.parametrize("keep", [0, 9, 200])
-def test_a_damaged_file_is_told_and_left_out(keep: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("keep", [0, 9, 200, -10])
+def test_a_cut_file_is_refused_and_a_missing_one_is_none(keep: int, tmp_path: Path) -> None:
     data = prepared(write_dialogues(tmp_path / "data.jsonl"), tmp_path)
     folder = folder_with(data, tmp_path)
     path = folder / "training" / RESERVOIR
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.warns(UserWarning, match="is damaged and is left out"):
-        assert read_reservoir(folder) is None
+    with pytest.raises(FolderError, match=rf"{RESERVOIR} is damaged: .* or delete it"):
+        read_reservoir(folder)
     path.unlink()
-    assert read_reservoir(folder) is None  # and no warning, which would be an error
+    assert read_reservoir(folder) is None
+
+
+def test_a_flipped_bit_is_refused_or_changes_nothing(tmp_path: Path) -> None:
+    data = prepared(write_dialogues(tmp_path / "data.jsonl"), tmp_path)
+    folder = folder_with(data, tmp_path)
+    path = folder / "training" / RESERVOIR
+    whole, wanted = path.read_bytes(), read_reservoir(folder)
+    assert wanted is not None
+    refused = 0
+    places = [*range(0, 500, 7), *range(500, len(whole), len(whole) // 60)]
+    for number, place in enumerate(places):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << number % 8
+        path.write_bytes(damaged)
+        try:
+            found = read_reservoir(folder)
+        except FolderError as error:
+            assert RESERVOIR in str(error)
+            refused += 1
+            continue
+        assert found is not None
+        assert_equal(found, wanted)
+    assert refused > 0.8 * len(places)  # in the name "sha256" and in spaces a flip does no harm
+
+
+def assert_equal(one: Reservoir, other: Reservoir) -> None:
+    """Both have the same samples."""
+    assert one.held_out is not None and other.held_out is not None
+    for batch, wanted in ((one.known, other.known), (one.held_out, other.held_out)):
+        for mine, theirs in zip(batch, wanted, strict=True):
+            assert mine is not None and theirs is not None and np.array_equal(mine, theirs)
 
 
 def test_another_tokenizers_sample_is_told_and_left_out(tmp_path: Path) -> None:

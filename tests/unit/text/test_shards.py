@@ -10,6 +10,7 @@ from typing import cast
 
 import numpy as np
 import pytest
+from tests.damage import DAMAGES
 
 from nextword.errors import BadLineError, DataError, RunError
 from nextword.text import readers, shard_writer, shards
@@ -216,6 +217,78 @@ def test_a_broken_manifest_is_no_manifest(dialogues: Path, tmp_path: Path, manif
     with pytest.raises(DataError):
         Shards(tmp_path / "shards")
     assert made(dialogues, tmp_path / "shards")[1]
+
+
+@pytest.mark.parametrize("name", ["tokens-00000.bin", "replies-00000.bin", "starts.bin"])
+def test_a_flipped_bit_is_told_and_the_shards_are_made_anew(
+    dialogues: Path, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "shards"
+    made(dialogues, folder)
+    whole = (folder / name).read_bytes()
+    DAMAGES["flip in the middle"](folder / name)
+    told: list[str] = []
+    found = prepare(open_corpus([dialogues]), letters(), folder, warn=told.append)
+    path = folder / name
+    assert told == [f"{path} was damaged since it was made; the data is tokenized again"]
+    assert found.tokens(0, 13).tolist() == ids("hé|yes|you|k|")
+    assert path.read_bytes() == whole
+    assert not made(dialogues, folder)[1]
+
+
+def test_a_manifest_with_another_digit_is_damaged(dialogues: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    made(dialogues, folder)
+    path = folder / "manifest.json"
+    whole = path.read_text()
+    for key, number in (("n_documents", 2), ("n_tokens", 13), ("n_bytes", 10), ("pad_id", 0)):
+        assert f'"{key}": {number}' in whole
+        path.write_text(whole.replace(f'"{key}": {number}', f'"{key}": {number + 1}'))
+        with pytest.raises(DataError, match=r"manifest\.json is damaged"):
+            Shards(folder)
+        assert made(dialogues, folder)[1]
+        assert path.read_text() == whole
+
+
+def test_a_manifest_of_version_0_1_is_read_and_its_numbers_fit_the_files(
+    dialogues: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shards"
+    made(dialogues, folder)
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    del manifest["sha256"]
+    path.write_text(json.dumps(manifest))
+    assert not made(dialogues, folder)[1]
+    wrong = {"n_documents": 3, "n_tokens": 12, "dtype": "uint32", "is_dialogue": False}
+    for key, value in (wrong | {"file_tokens": 8, "corpus": None, "files": []}).items():
+        path.write_text(json.dumps(manifest | {key: value}))
+        with pytest.raises(DataError, match=r"manifest\.json is damaged"):
+            Shards(folder)
+
+
+def test_large_shards_are_verified_file_by_file_at_their_first_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "FILE_TOKENS", 8)
+    monkeypatch.setattr(shards, "VERIFIED_AT_ONCE", 40)
+    (tmp_path / "a.txt").write_text("abcdefghijklmnopqrstu")
+    folder = tmp_path / "shards"
+    made(tmp_path / "a.txt", folder)
+    DAMAGES["flip in the middle"](folder / "tokens-00001.bin")
+    found, anew = made(tmp_path / "a.txt", folder)
+    assert not anew
+    assert found.tokens(0, 8).tolist() == ids("abcdefgh")
+    assert found.take(np.array([17, 3])).tolist() == ids("rd")
+    for _ in range(2):
+        with pytest.raises(DataError, match=r"tokens-00001\.bin was damaged; delete .*shards"):
+            found.take(np.array([3, 9]))
+        with pytest.raises(DataError, match=r"tokens-00001\.bin was damaged; delete .*shards"):
+            found.tokens(5, 12)
+    read: list[str] = []
+    monkeypatch.setattr(shards, "damaged_file", lambda _, __, names: read.extend(names))
+    found.tokens(0, 8)
+    assert read == []  # once is enough
 
 
 def test_verify_finds_a_flipped_bit(dialogues: Path, tmp_path: Path) -> None:
