@@ -6,14 +6,15 @@ from typing import Any
 
 from torch import Tensor
 
-from nextword.errors import NextwordError
+from nextword.errors import LessonError, NextwordError
 from nextword.model.decoder import Decoder
 from nextword.teach.config import ADAPTER_ABOVE
 from nextword.teach.correction import Correction
+from nextword.teach.journal import Event
 from nextword.teach.lesson import Student
+from nextword.teach.original import original_decoder
 from nextword.teach.records import Records
 from nextword.teach.scope import copy_with
-from nextword.teach.undo import original_decoder
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,10 @@ class History:
 def history_of(student: Student) -> History:
     """What a model was taught since its first lesson: in memory, or else as its folder tells.
 
-    Of a folder that cannot tell, nothing is known, as of a model that was never taught.
+    Of a folder that is no longer a model's, nothing is known, as of one that was never taught.
+
+    Raises:
+        LessonError: the journal or the original weights are damaged.
     """
     version = student.version
     if student.history is not None and student.history.version == version:
@@ -71,16 +75,18 @@ def history_of(student: Student) -> History:
         if not records.active or records.present_version != version:
             return History(version)
         lessons = [item for kept in records.active for item in _taught(kept.lesson)]
-        return History(version, tuple(lessons), _original(student))
+        return History(version, tuple(lessons), _original(student, records.chain[0]))
+    except LessonError:
+        raise
     except NextwordError:
-        return History(version)  # keeping the new lesson will say what is damaged
+        return History(version)
 
 
-def _original(student: Student) -> dict[str, Tensor]:
+def _original(student: Student, first: Event) -> dict[str, Tensor]:
     """The weights from before the first lesson; none of a model so large that they would crowd."""
     if student.folder is None or student.decoder.n_parameters > ADAPTER_ABOVE:
         return {}
-    named = original_decoder(student.folder).named_parameters()
+    named = original_decoder(student.folder, first).named_parameters()
     return {name: weight.detach().to(student.decoder.device) for name, weight in named}
 
 

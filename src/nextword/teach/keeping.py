@@ -4,7 +4,6 @@ Whenever it breaks off, the folder holds the old weights or the new ones, whole,
 agree with them (records.py).
 """
 
-import shutil
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from functools import partial
@@ -13,18 +12,20 @@ from pathlib import Path
 from torch import Tensor
 
 from nextword.errors import LessonError
-from nextword.files import disk_error, flush, read_json, sync_folder
-from nextword.folder.rewrite import save_weights, weights_and_config
+from nextword.files import disk_error, read_json, sync_folder
+from nextword.folder.rewrite import save_weights
 from nextword.folder.store import CARD, CONFIG, load_model
 from nextword.folder.taught import with_lessons
 from nextword.folder.tensors import ToWrite, write_tensors
-from nextword.folder.whole import put
 from nextword.glass.stamp import version_of
 from nextword.learn.lock import hold
 from nextword.model.decoder import Decoder
+from nextword.teach.journal import Event, Sums, change_name
 from nextword.teach.lesson import Lesson
-from nextword.teach.records import ORIGINAL, Event, Records, Sums, lessons_folder, tidy
+from nextword.teach.original import keep_original
+from nextword.teach.records import Records, lessons_folder, tidy
 from nextword.teach.scope import Change
+from nextword.teach.unsure import check_weights
 
 
 def keep(
@@ -59,11 +60,12 @@ def keep(
     with holding(folder, wait=wait, held=held):
         records = tidy(folder)
         _check_versions(folder, records, lesson, decoder)
+        if records.state != "whole":  # a new chain, whose events all rest on these sums
+            check_weights(folder, records.present)
         number = records.next_number
         try:
-            if records.state != "whole":
-                _keep_original(folder)
-            file = f"{number:05d}.safetensors"
+            original = keep_original(folder) if records.state != "whole" else None
+            file = change_name(number)
             digest = _write_change(lessons_folder(folder) / file, change)
         except OSError as error:
             raise disk_error(folder, error) from error
@@ -79,6 +81,7 @@ def keep(
                 version_after=lesson.version_after,
                 dtypes=dtypes_of(decoder),
                 change={"file": file, "sha256": digest},
+                original=original,
                 lesson=lesson.as_json() | {"number": number},
             ).append_to(folder)
 
@@ -123,27 +126,12 @@ def _check_versions(folder: Path, records: Records, lesson: Lesson, decoder: Dec
         )
     if records.present_version == lesson.version_before:
         return
-    if version_of(load_model(folder, device=decoder.device).decoder) != lesson.version_before:
+    found = version_of(load_model(folder, device=decoder.device).decoder)
+    if found != lesson.version_before:
         raise LessonError(
             f"the weights in {folder} are not those that this lesson began with (somebody taught, "
             "trained or replaced them since); load the folder again and teach again"
         )
-
-
-def _keep_original(folder: Path) -> None:
-    """Keep the weights as they are now, under second names; those of an earlier chain go."""
-    original = lessons_folder(folder) / ORIGINAL
-    unnamed = original.with_name(f".{ORIGINAL}.partial")
-    for old in (original, unnamed):
-        if old.exists():
-            shutil.rmtree(old)
-    unnamed.mkdir(parents=True)
-    for path in weights_and_config(folder):
-        put(path, unnamed / path.name)
-        flush(unnamed / path.name)  # an imported file may never have been pushed to the disk
-    sync_folder(unnamed)
-    unnamed.rename(original)
-    sync_folder(original.parent)
 
 
 def _write_change(path: Path, change: Change) -> str:

@@ -1,77 +1,56 @@
-"""What was taught to a model's folder, event by event; and which of it its weights still hold.
+"""What was taught to a model's folder, and which of it its weights still hold.
 
-    training/lessons.jsonl             one event a line: a lesson kept, or some undone
+    training/lessons.jsonl             one event a line: a lesson kept, or some undone (journal.py)
     training/lessons/00007.safetensors the change of lesson 7
     training/lessons/original/         the weights from before the first lesson of the chain
 
-An event names the sums (SHA-256) of the weights before and after it. It is written before the
-weights are put in place, and counts from the moment that they are: the last event, if the weights
-are still those from before it, never happened. A chain is a run of events each of which begins
-with the weights that the one before it left; what trained or replaced the weights ends it, and
-from then on its lessons are *absorbed*: part of the weights, and no longer to be undone.
+Write-ahead log: an event names the sums (SHA-256) of the weights before and after it, and is
+appended before the new weights are renamed into place. If the weights on disk still match the last
+event's `before` sums, that event never happened; the same holds for a torn last line, as long as
+the weights are those from before it. A chain is a run of events each of which begins with the
+weights that the one before it left; what trained or replaced the weights ends it, and from then on
+its lessons are *absorbed*: part of the weights, and no longer to be undone.
+
+Weights that no event left can also mean that the journal lost its last lines. unsure.py tells the
+two apart; where it cannot, nothing is read, and so nothing is deleted.
 """
 
 import dataclasses
-import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import nextword
-from nextword.errors import LessonError
-from nextword.files import append_line, flush, sweep, write_whole
+from nextword.files import sweep, write_whole
 from nextword.folder.rewrite import finish_rewriting, sums_of
 from nextword.folder.taught import TRAINING
+from nextword.teach.journal import (
+    LESSONS,
+    Event,
+    Sums,
+    change_name,
+    damaged_journal,
+    events_file,
+    read_journal,
+)
+from nextword.teach.unsure import ORIGINAL, check_lost_lines, check_neighbours, unknown_changes
 
-__all__ = ["Event", "Kept", "Records", "sums_of", "tidy"]
+__all__ = [
+    "ORIGINAL",
+    "Event",
+    "Kept",
+    "Records",
+    "Sums",
+    "events_file",
+    "lessons_folder",
+    "sums_of",
+    "tidy",
+]
 
-FORMAT = 1  # of an event
-EVENTS, LESSONS, ORIGINAL = "lessons.jsonl", "lessons", "original"
 State = Literal["none", "whole", "absorbed"]
-Sums = Mapping[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Event:
-    """One line: a lesson that was kept, or lessons that were undone.
-
-    Attributes:
-        number: of the lesson; None for an undo, which has `numbers`.
-        time: when, ISO 8601 with the zone.
-        before, after: the sums of the weights' files.
-        version_before, version_after: of the weights.
-        dtypes: what the weights were kept in while it was taught: by name, "" for all others.
-        change: its file in `lessons` and that file's SHA-256.
-        lesson: its report, `Lesson.as_json`.
-        no_longer: what an undo took along.
-    """
-
-    event: Literal["kept", "undone"]
-    number: int | None = None
-    numbers: tuple[int, ...] = ()
-    time: str
-    before: Sums
-    after: Sums
-    version_before: str
-    version_after: str
-    dtypes: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    change: Mapping[str, str] | None = None
-    lesson: Mapping[str, Any] | None = None
-    no_longer: tuple[Mapping[str, Any], ...] | None = None
-
-    def append_to(self, folder: Path) -> None:
-        """Write it to a model's folder, through to the disk.
-
-        Raises:
-            RunError: the disk is full or may not be written; no half line is left.
-        """
-        values = {"format": FORMAT, **dataclasses.asdict(self), "nextword": nextword.__version__}
-        line = json.dumps(values, ensure_ascii=False) + "\n"
-        path = events_file(folder)
-        append_line(path, line.encode("utf-8"))
-        flush(path)
+PARTIAL = re.compile(rf"\.(?:{ORIGINAL}|\d+\.safetensors)\.partial")
 
 
 @dataclass(frozen=True)
@@ -122,14 +101,43 @@ class Records:
         """What was taught to a model's folder. Nothing is changed, and no lock is needed.
 
         Raises:
-            LessonError: a line of the events is damaged; a torn last one is none.
+            LessonError: the journal is damaged, or has lost lines; a last line that a killed
+                process left torn is no damage.
             FolderError: the folder's weights are not whole.
         """
-        events, present = list(_events(folder)), sums_of(folder)
-        pending = None
-        if events and events[-1].after != present and events[-1].before == present:
+        present = sums_of(folder)  # before the journal, which is written before the weights
+        journal = read_journal(folder)
+        events, pending = list(journal.events), None
+        check_neighbours(folder, events, present)
+        last = events[-1] if events else None
+        if last and not journal.torn and last.after != present and last.before == present:
             pending = events.pop()
-        return cls(**_follow(events, present), pending=pending)
+        chain = _Chain(folder)
+        for line, event in enumerate(events, start=1):
+            chain.add(event, line)
+        check_lost_lines(
+            folder,
+            chain.events,
+            present,
+            torn=bool(journal.torn),
+            active=chain.active,
+            known=[event.number for event in journal.events if event.number is not None],
+        )
+        state: State = "none" if not events else "whole"
+        if chain.events and chain.events[-1].after != present:
+            chain.end()
+            state = "absorbed"
+        return cls(
+            events=tuple(events),
+            present=present,
+            state=state,
+            active=tuple(chain.active.values()),
+            absorbed=tuple(chain.absorbed),
+            gone=tuple(chain.gone),
+            chain=tuple(chain.events),
+            versions=chain.versions,
+            pending=pending,
+        )
 
     @property
     def undone(self) -> tuple[int, ...]:
@@ -153,9 +161,49 @@ class Records:
         return self.events[-1].version_after if self.state == "whole" else None
 
 
-def events_file(folder: Path) -> Path:
-    """Where the events of a model's folder are."""
-    return folder / TRAINING / EVENTS
+class _Chain:
+    """The chain as it is after the events that were added, and what was before it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.events: list[Event] = []
+        self.active: dict[int, Kept] = {}
+        self.absorbed: list[Kept] = []
+        self.gone: list[Kept] = []
+        self.versions: dict[tuple[int, ...], str] = {}
+
+    def add(self, event: Event, line: int) -> None:
+        """Follow one more event; LessonError where it cannot have come after those before it."""
+        if not self.events or event.before != self.events[-1].after:
+            self.end()
+            self.versions = {(): event.version_before}
+        self.events.append(event)
+        if event.number is not None:
+            if event.number <= self._last_number:
+                raise damaged_journal(self._folder, f", line {line} has a number that was before")
+            self.active[event.number] = _kept(event)
+        for number in event.numbers:
+            if number not in self.active:
+                raise damaged_journal(
+                    self._folder, f", line {line} undoes lesson {number}, which was not there"
+                )
+            self.gone.append(self.active.pop(number))
+        self.versions[tuple(self.active)] = event.version_after
+
+    def end(self) -> None:
+        """End the chain: its lessons are part of the weights."""
+        self.absorbed += self.active.values()
+        self.events, self.active, self.versions = [], {}, {}
+
+    @property
+    def _last_number(self) -> int:
+        kept = (*self.active.values(), *self.absorbed, *self.gone)
+        return max((item.number for item in kept), default=0)
+
+
+def _kept(event: Event) -> Kept:
+    assert event.number is not None and event.change is not None and event.lesson is not None
+    return Kept(event.number, event.time, event.change, event.lesson, event.dtypes)
 
 
 def lessons_folder(folder: Path) -> Path:
@@ -166,6 +214,8 @@ def lessons_folder(folder: Path) -> Path:
 def tidy(folder: Path) -> Records:
     """Finish or remove what a killed process left half done; only for who holds the folder.
 
+    Removed is only what a verified journal shows to be left over: see `_leftovers`.
+
     Raises:
         LessonError, FolderError: see `Records.read`.
         RunError: the folder may not be written.
@@ -173,81 +223,31 @@ def tidy(folder: Path) -> Records:
     finish_rewriting(folder)
     sweep(folder / TRAINING)
     records = Records.read(folder)
-    whole = _whole_lines(folder)
-    lines = whole[:-1] if records.pending is not None else whole
-    path = events_file(folder)
-    if path.exists() and path.read_bytes() != b"".join(lines):
-        write_whole(path, b"".join(lines))
-    wanted = {kept.change["file"] for kept in (*records.active, *records.absorbed)}
-    place = lessons_folder(folder)
-    for found in list(place.iterdir()) if place.is_dir() else ():
-        if found.is_dir() and found.name.startswith("."):
-            shutil.rmtree(found)
-        elif found.is_file() and found.name not in wanted:
-            found.unlink()
+    path, lines = events_file(folder), read_journal(folder).lines
+    content = b"".join(lines[: len(records.events)])
+    if path.exists() and path.read_bytes() != content:
+        write_whole(path, content)
+    for left in list(_leftovers(folder, records)):
+        if left.is_dir():
+            shutil.rmtree(left)
+        else:
+            left.unlink()
     return dataclasses.replace(records, pending=None)
 
 
-def _whole_lines(folder: Path) -> list[bytes]:
-    path = events_file(folder)
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    return [line for line in lines if line.endswith(b"\n")]
+def _leftovers(folder: Path, records: Records) -> Iterator[Path]:
+    """Find what no undo can need.
 
-
-def _events(folder: Path) -> Iterator[Event]:
-    for number, line in enumerate(_whole_lines(folder), start=1):
-        try:
-            yield _event(json.loads(line))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise LessonError(
-                f"{events_file(folder)}, line {number} is no event of this Nextword's lessons "
-                f"({error}). Put the file back as it was; or move it and the folder {LESSONS} "
-                "beside it away: then the weights stay as they are, and nothing can be undone"
-            ) from error
-
-
-def _event(values: dict[str, Any]) -> Event:
-    if values.pop("format") != FORMAT:
-        raise ValueError("its format is another")
-    del values["nextword"]
-    values["numbers"] = tuple(values["numbers"])
-    if values["no_longer"] is not None:
-        values["no_longer"] = tuple(values["no_longer"])
-    return Event(**values)
-
-
-def _follow(events: list[Event], present: Sums) -> dict[str, Any]:
-    """Replay the events: what is active, absorbed and gone."""
-    active: dict[int, Kept] = {}
-    absorbed: list[Kept] = []
-    gone: list[Kept] = []
-    chain: list[Event] = []
-    versions: dict[tuple[int, ...], str] = {}
-    for event in events:
-        if not chain or event.before != chain[-1].after:
-            absorbed += active.values()
-            active, chain, versions = {}, [], {(): event.version_before}
-        chain.append(event)
-        if event.number is not None:
-            active[event.number] = _kept(event)
-        gone += [active.pop(number) for number in event.numbers]
-        versions[tuple(active)] = event.version_after
-    state: State = "none" if not events else "whole"
-    if chain and chain[-1].after != present:
-        absorbed += active.values()
-        active, chain, versions, state = {}, [], {}, "absorbed"
-    return {
-        "events": tuple(events),
-        "present": present,
-        "state": state,
-        "active": tuple(active.values()),
-        "absorbed": tuple(absorbed),
-        "gone": tuple(gone),
-        "chain": tuple(chain),
-        "versions": versions,
-    }
-
-
-def _kept(event: Event) -> Kept:
-    assert event.number is not None and event.change is not None and event.lesson is not None
-    return Kept(event.number, event.time, event.change, event.lesson, event.dtypes)
+    What was only half written; the change of a lesson that was never kept; and the changes of the
+    lessons that the very last event undid, if those that remain are there.
+    """
+    place = lessons_folder(folder)
+    for found in place.iterdir() if place.is_dir() else ():
+        if PARTIAL.fullmatch(found.name):
+            yield found
+    known = {event.number for event in records.events if event.number is not None}
+    yield from unknown_changes(folder, known)
+    undone = records.events[-1].numbers if records.events else ()
+    if all((place / kept.change["file"]).is_file() for kept in records.active):
+        files = (place / change_name(number) for number in undone)
+        yield from (path for path in files if path.is_file())

@@ -9,26 +9,16 @@ import torch
 from torch import Tensor
 
 from nextword.errors import FolderError, LessonError
-from nextword.files import read_json, sha256_file
-from nextword.folder.families import config_from_json
 from nextword.folder.rewrite import restore_files, save_weights
-from nextword.folder.store import CONFIG, load_model
+from nextword.folder.store import load_model
 from nextword.folder.tensors import read_tensors
-from nextword.folder.weights import read_decoder, weight_files
 from nextword.glass.stamp import version_of
 from nextword.model.decoder import Decoder
 from nextword.teach.again import NoLonger, judged, no_longer
+from nextword.teach.journal import Event, Sums
 from nextword.teach.keeping import card_with, holding, now
-from nextword.teach.records import (
-    ORIGINAL,
-    Event,
-    Kept,
-    Records,
-    State,
-    Sums,
-    lessons_folder,
-    tidy,
-)
+from nextword.teach.original import check_original, original_decoder
+from nextword.teach.records import ORIGINAL, Kept, Records, State, lessons_folder, tidy
 from nextword.teach.scope import Change
 
 __all__ = ["Listing", "NoLonger", "Undone", "list_lessons", "undo"]
@@ -147,7 +137,7 @@ class _Undoing:
     def work(self) -> Undone:
         """Rebuild, judge, write."""
         remaining = [kept for kept in self.records.active if kept.number not in self.chosen]
-        _check_original(self.folder, self.records)
+        check_original(self.folder, self.records.chain[0])
         card = card_with(self.folder, len(remaining))
         if not remaining:
             self.version = self.records.versions[()]
@@ -174,7 +164,7 @@ class _Undoing:
     def _rebuilt(self, remaining: Sequence[Kept]) -> Decoder:
         """The original with the changes of the lessons that remain, in their order."""
         changes = [_read_change(self.folder, kept) for kept in remaining]
-        decoder = original_decoder(self.folder)
+        decoder = original_decoder(self.folder, self.records.chain[0])
         for kept, change in zip(remaining, changes, strict=True):
             _keep_in(decoder, kept.dtypes)
             _write(decoder, change.apply(dict(decoder.named_parameters())))
@@ -199,26 +189,6 @@ class _Undoing:
             version_after=self.version,
             no_longer=tuple(dataclasses.asdict(item) for item in self.no_longer),
         ).append_to(self.folder)
-
-
-def _check_original(folder: Path, records: Records) -> None:
-    """The original weights are what they were; SHA-256 tells."""
-    original, sums = lessons_folder(folder) / ORIGINAL, records.chain[0].before
-    for name, digest in sums.items():
-        path = original / name
-        if not path.is_file() or sha256_file(path) != digest:
-            raise LessonError(
-                f"{path} is damaged or missing, so no lesson can be undone; nothing was changed. "
-                "Put it back from a copy: it holds the weights from before the first lesson"
-            )
-
-
-def original_decoder(folder: Path) -> Decoder:
-    """The weights from before the first lesson of the chain, on the CPU."""
-    original = lessons_folder(folder) / ORIGINAL
-    family, config = config_from_json(read_json(original / CONFIG))
-    files, cpu = weight_files(original), torch.device("cpu")
-    return read_decoder(config, family, files, sums={}, dtype=None, device=cpu).eval()
 
 
 def _read_change(folder: Path, kept: Kept) -> Change:

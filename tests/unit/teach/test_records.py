@@ -18,7 +18,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def kept(folder: Path, number: int, before: str, after: str) -> None:
-    """An event; "now" stands for the sums of the weights that are there."""
+    """An event and its change; "now" stands for the sums of the weights that are there."""
+    lessons_folder(folder).mkdir(exist_ok=True)
+    (lessons_folder(folder) / f"{number:05d}.safetensors").touch()
     present = sums_of(folder)
     one, other = ({"w": name} if name != "now" else present for name in (before, after))
     Event(
@@ -30,7 +32,7 @@ def kept(folder: Path, number: int, before: str, after: str) -> None:
         version_before=before,
         version_after=after,
         change={"file": f"{number:05d}.safetensors", "sha256": "5f"},
-        lesson=lesson().as_json(),
+        lesson=lesson().as_json() | {"number": number},
     ).append_to(folder)
 
 
@@ -89,12 +91,12 @@ def test_an_event_that_never_happened(folder: Path) -> None:
     assert numbers(folder) == ("whole", [1], [], ())
     assert found.pending is not None and found.pending.number == 2
     assert found.next_number == 3  # whoever saw the number 2 is not misled
-    lessons_folder(folder).mkdir()
-    for name in ("00001.safetensors", "00002.safetensors", ".00003.safetensors.partial"):
+    for name in (".00003.safetensors.partial", "notes.txt"):
         (lessons_folder(folder) / name).touch()
     assert tidy(folder).pending is None
     assert events_file(folder).read_bytes() == whole
-    assert [path.name for path in lessons_folder(folder).iterdir()] == ["00001.safetensors"]
+    left = {path.name for path in lessons_folder(folder).iterdir()}
+    assert left == {"00001.safetensors", "notes.txt"}  # what is not ours is left alone
 
 
 @pytest.mark.parametrize("line", [b"{\n", b"[]\n", b"{}\n", b'{"format": 2}\n', b"\xff\n"])
