@@ -218,5 +218,5 @@ def _check_kept(event: Event) -> None:
         raise TypeError("the checksum of its change is no text")
     if event.lesson is None or event.lesson["number"] != event.number:
         raise ValueError(f"its report is not that of lesson {event.number}")
-    if not set(event.dtypes.values()) <= DTYPES:
+    if not set(event.dtypes.values()) <= DTYPES or (event.dtypes and "" not in event.dtypes):
         raise ValueError("it names weights of an unknown type")

@@ -10,7 +10,7 @@ from nextword.errors import FolderError, LessonError
 from nextword.files import flush, read_json, sha256_file, sync_folder
 from nextword.folder.families import config_from_json
 from nextword.folder.rewrite import DTYPE_KEYS, sums_of, weights_and_config
-from nextword.folder.store import CONFIG
+from nextword.folder.store import CONFIG, SUMS
 from nextword.folder.weights import read_decoder, weight_files
 from nextword.folder.whole import put
 from nextword.model.decoder import Decoder
@@ -82,18 +82,21 @@ def _check_without_sums(folder: Path, first: Event) -> None:
     """Compare the small files that version 0.1 kept with what they must agree with.
 
     config.json is that of the folder, as a lesson changes only the names of the weights' types in
-    it; SHA256SUMS names the weights, whose sums the journal has, too.
+    it. SHA256SUMS names the weights, whose sums the journal has, too; a folder that Nextword wrote
+    has one.
     """
     original = lessons_folder(folder) / ORIGINAL
     try:
         if sums_of(original) != first.before:
-            raise _damaged(original / "SHA256SUMS")
+            raise _damaged(original / SUMS)
         values = [read_json(place / CONFIG) for place in (original, folder)]
         names = [_without_types(item) for item in values]
     except FolderError as error:
         raise _damaged(original) from error
     if names[0] is None or names[0] != names[1]:
         raise _damaged(original / CONFIG)
+    if "nextword" in names[0] and not (original / SUMS).is_file():
+        raise _damaged(original / SUMS)
 
 
 def _without_types(config: Any) -> dict[str, Any] | None:
