@@ -7,6 +7,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from safetensors.torch import load_file
+from tests.damage import DAMAGES
 from tests.small_runs import quick
 
 from nextword.cli.main import main
@@ -104,3 +105,18 @@ def test_the_tolerance_is_small_beside_what_the_last_steps_change(
     before = load_file(checkpoint / "weights.safetensors")["token_embedding.weight"]
     after = load_file(FIXTURES / "expected" / f"{name}.safetensors")[embedding]
     assert (after - before).abs().max().item() > 10 * ROUNDING
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "delete"])
+def test_a_damaged_journal_is_refused_and_nothing_is_lost(damage: str, folder: Path) -> None:
+    journal = folder / "model" / "training" / "lessons.jsonl"
+    whole = journal.read_bytes()
+    lessons = {path: path.read_bytes() for path in journal.parent.glob("lessons/**/*.*")}
+    DAMAGES[damage](journal)
+    for asked in (["lessons", "model"], ["lessons", "model", "--undo-all"]):
+        assert "lessons.jsonl" in run(*asked, exit_code=1).output
+    assert {path: path.read_bytes() for path in lessons} == lessons
+    journal.write_bytes(whole)
+    run("lessons", "model", "--undo-all")
+    before = sha256_file(folder / "expected" / "before.safetensors")
+    assert sha256_file(folder / "model" / "model.safetensors") == before

@@ -160,8 +160,8 @@ class _Training:
             if tokenizer.fingerprint != was:
                 raise RunChangedError(
                     f"the tokenizer in {place} is not the one that this run began with "
-                    f"(fingerprint {tokenizer.fingerprint[:12]}, was {was[:12]}). Put the old "
-                    "tokenizer.json back, or start over with --fresh"
+                    f"(fingerprint {tokenizer.fingerprint[:12]}, in {self._plan_file} {was[:12]}). "
+                    "Put the old tokenizer.json back, or start over with --fresh"
                 )
         return prepare_data(
             self.request,

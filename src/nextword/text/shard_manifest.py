@@ -55,6 +55,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         agrees = all(type(manifest[key]) is kind for key, kind in TYPES.items())
         sizes = {name: made["size"] for name, made in manifest["files"].items()}
         agrees = agrees and sizes == _expected_sizes(manifest)
+        agrees = agrees and all("sha256" in made for made in manifest["files"].values())
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path} is damaged: {error!r}") from error
     if not agrees:

@@ -265,6 +265,10 @@ def test_a_manifest_of_version_0_1_is_read_and_its_numbers_fit_the_files(
         path.write_text(json.dumps(manifest | {key: value}))
         with pytest.raises(DataError, match=r"manifest\.json is damaged"):
             Shards(folder)
+    del manifest["files"]["starts.bin"]["sha256"]
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match=r"manifest\.json is damaged"):
+        Shards(folder)
 
 
 def test_large_shards_are_verified_file_by_file_at_their_first_use(
