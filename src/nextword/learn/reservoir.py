@@ -67,7 +67,7 @@ def write_reservoir(path: Path, data: Prepared, *, training: TrainingConfig) -> 
 
 
 def read_reservoir(folder: Path, *, fingerprint: str | None = None) -> Reservoir | None:
-    """What `write_reservoir` left in a model's folder, verified; None where there is no file.
+    """Read what `write_reservoir` left in a model's folder; None where there is no file.
 
     Args:
         folder: the model's.
@@ -101,13 +101,13 @@ def read_reservoir(folder: Path, *, fingerprint: str | None = None) -> Reservoir
 
 
 def _metadata(content: bytes) -> dict[str, str]:
-    """The metadata of a file: in the JSON after the 8 bytes of its length."""
+    """Return the metadata of a file: in the JSON after the 8 bytes of its length."""
     (length,) = struct.unpack_from("<Q", content)
     return dict(json.loads(content[8 : 8 + length]).get("__metadata__", {}))
 
 
 def _checksum(tensors: dict[str, NDArray[np.int32]], fingerprint: str | None) -> str:
-    """The SHA-256 of the tensors, with their names, types and shapes, and of the tokenizer."""
+    """Return the SHA-256 of the tensors, with names, types and shapes, and of the tokenizer."""
     digest = hashlib.sha256(f"{fingerprint}\n".encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype.str} {tensor.shape}\n".encode())

@@ -97,12 +97,12 @@ class Journal:
 
 
 def events_file(folder: Path) -> Path:
-    """Where the events of a model's folder are."""
+    """Return the journal of a model's folder."""
     return folder / TRAINING / EVENTS
 
 
 def change_name(number: int) -> str:
-    """The file in which the change of a lesson is."""
+    """Return the name of the file with the change of a lesson."""
     return f"{number:05d}.safetensors"
 
 

@@ -20,12 +20,12 @@ from nextword.folder.tensors import ToWrite, write_tensors
 from nextword.glass.stamp import version_of
 from nextword.learn.lock import hold
 from nextword.model.decoder import Decoder
+from nextword.teach.consistency import check_weights
 from nextword.teach.journal import Event, Sums, change_name
 from nextword.teach.lesson import Lesson
 from nextword.teach.original import keep_original
 from nextword.teach.records import Records, lessons_folder, tidy
 from nextword.teach.scope import Change
-from nextword.teach.unsure import check_weights
 
 
 def keep(

@@ -63,7 +63,7 @@ def check_original(folder: Path, first: Event, *, weights: bool = True) -> None:
 
 
 def original_decoder(folder: Path, first: Event) -> Decoder:
-    """The weights from before the first lesson of the chain, verified, on the CPU.
+    """Read the weights from before the first lesson of the chain, verified, on the CPU.
 
     Args and Raises as `check_original`.
     """
@@ -79,7 +79,7 @@ def original_decoder(folder: Path, first: Event) -> Decoder:
 
 
 def _check_without_sums(folder: Path, first: Event) -> None:
-    """Compare the small files that version 0.1 kept with what they must agree with.
+    """Compare the small files of a chain that version 0.1 began with what they must agree with.
 
     config.json is that of the folder, as a lesson changes only the names of the weights' types in
     it. SHA256SUMS names the weights, whose sums the journal has, too; a folder that Nextword wrote

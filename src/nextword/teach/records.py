@@ -11,8 +11,8 @@ the weights are those from before it. A chain is a run of events each of which b
 weights that the one before it left; what trained or replaced the weights ends it, and from then on
 its lessons are *absorbed*: part of the weights, and no longer to be undone.
 
-Weights that no event left can also mean that the journal lost its last lines. unsure.py tells the
-two apart; where it cannot, nothing is read, and so nothing is deleted.
+Weights that no event left can also mean that the journal lost its last lines. consistency.py tells
+the two apart; where it cannot, nothing is read, and so nothing is deleted.
 """
 
 import dataclasses
@@ -26,6 +26,7 @@ from typing import Any, Literal, Self
 from nextword.files import sweep, write_whole
 from nextword.folder.rewrite import finish_rewriting, sums_of
 from nextword.folder.taught import TRAINING
+from nextword.teach.consistency import ORIGINAL, check_lost_lines, check_neighbours, unknown_changes
 from nextword.teach.journal import (
     LESSONS,
     Event,
@@ -35,7 +36,6 @@ from nextword.teach.journal import (
     events_file,
     read_journal,
 )
-from nextword.teach.unsure import ORIGINAL, check_lost_lines, check_neighbours, unknown_changes
 
 __all__ = [
     "ORIGINAL",
@@ -98,7 +98,7 @@ class Records:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """What was taught to a model's folder. Nothing is changed, and no lock is needed.
+        """Read what was taught to a model's folder. Nothing is changed, and no lock is needed.
 
         Raises:
             LessonError: the journal is damaged, or has lost lines; a last line that a killed
@@ -207,7 +207,7 @@ def _kept(event: Event) -> Kept:
 
 
 def lessons_folder(folder: Path) -> Path:
-    """Where the changes of a model's lessons are."""
+    """Return the folder with the changes of a model's lessons."""
     return folder / TRAINING / LESSONS
 
 
