@@ -14,6 +14,8 @@ from nextword.errors import NextwordError
 from nextword.teach.records import Records, events_file, tidy
 from nextword.teach.undo import list_lessons, undo
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of a folder without SHA256SUMS
+
 Outcome = tuple[str, str, list[int], list[int], list[int]]
 ACTIONS: dict[str, Callable[[Path], object]] = {
     "lessons": list_lessons,
