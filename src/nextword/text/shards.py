@@ -23,6 +23,7 @@ from nextword.errors import DataError
 from nextword.files import disk_error, sync_folder
 from nextword.text.corpus import Corpus
 from nextword.text.shard_manifest import (
+    ENCODED,
     FORMAT,
     damaged_file,
     read_manifest,
@@ -103,8 +104,9 @@ class Shards:
 
     @property
     def digest(self) -> str:
-        """Return a SHA-256 over everything that was encoded: equal shards have equal ones."""
-        sums = {name: made["sha256"] for name, made in self.manifest["files"].items()}
+        """Return a SHA-256 over all that is trained on: equal tokens have equal ones."""
+        files = self.manifest["files"].items()
+        sums = {name: made["sha256"] for name, made in files if name.startswith(ENCODED)}
         return checksum_of({"files": sums, "pad_id": self.pad_id, "dtype": self.manifest["dtype"]})
 
     def verify(self) -> None:
