@@ -18,6 +18,7 @@ KINDS: dict[Kind, str] = {
     "soft_cap": "soft cap",
 }
 NO_HEAD = "carried by no head"
+_SIGNS = str.maketrans({"\n": "↵", "\t": "⇥"})
 WORDS_THEMSELVES = "the word itself and those just before it"  # with token shift
 DIRECT_ONLY = (
     "Direct contributions only: what a head wrote into the residual and a later layer read there "
@@ -48,8 +49,11 @@ class Contribution:
 
 
 def quoted(token: str) -> str:
-    """A token in quotation marks, without the spaces around it."""
-    return f"“{token.strip(' ') or token}”"
+    """Return a token in quotation marks, with signs for line ends, tabs and spaces at its ends."""
+    n_left = len(token) - len(token.lstrip(" "))
+    n_right = len(token) - len(token.rstrip(" ")) if n_left < len(token) else 0
+    inner = token[n_left : len(token) - n_right].translate(_SIGNS)
+    return f"“{'␣' * n_left}{inner}{'␣' * n_right}”"
 
 
 def all_parts(

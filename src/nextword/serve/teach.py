@@ -264,7 +264,9 @@ def _item(kept: Kept, status: str) -> dict[str, Any]:
 def _others(lm: LanguageModel) -> list[dict[str, Any]]:
     """Up to MOST_OTHERS sequences that were never trained on, or else that were; always the same.
 
-    Of each only what it begins with: the first document in it, up to MOST_TOKENS.
+    Of each only what it begins with: the first document in it, up to MOST_TOKENS. `cut` is True
+    where the document goes on after it, and `whole` then all that is kept of the document, or None
+    where that is no more.
     """
     found = (
         None
@@ -281,7 +283,15 @@ def _others(lm: LanguageModel) -> list[dict[str, Any]]:
             ids = ids[documents[row] == documents[row, 0]]
         kept = ids[:MOST_TOKENS].tolist()
         turns = _turns(lm, kept) if lm.kind == "dialogue" else None
-        rows.append({"turns": turns, "ids": kept, "text": lm.tokenizer.decode(kept)})
+        rows.append(
+            {
+                "turns": turns,
+                "ids": kept,
+                "text": lm.tokenizer.decode(kept),
+                "cut": kept[-1] not in lm.tokenizer.end_ids,
+                "whole": lm.tokenizer.decode(ids.tolist()) if len(ids) > MOST_TOKENS else None,
+            }
+        )
     return rows
 
 

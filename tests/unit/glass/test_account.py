@@ -73,7 +73,7 @@ def test_every_part_has_its_name_and_label() -> None:
     assert len(parts) == len(fixed) + 2 * 3 * 3 == account.n_contributions
     head = parts["blocks.1.attention.head.2.word.0"]
     assert (head.layer, head.head, head.source, head.kind) == (1, 2, 0, "head")
-    assert head.label == "head 2 of layer 1 ← “w3”"
+    assert head.label == "head 2 of layer 1 ← “␣w3”"
     assert parts["blocks.0.feed_forward"].label == "feed-forward of layer 0"
 
 

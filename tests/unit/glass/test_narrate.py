@@ -70,16 +70,16 @@ def test_the_sentences_word_by_word() -> None:
     trace = traced()
     texts = [told.text for told in trace.narrate(3).sentences]
     best, rival = trace.next_words(3, top=2).words
-    first, second = best.token.strip(), rival.token.strip()
+    first, second = (word.token.replace(" ", "␣") for word in (best, rival))
     assert texts[0] == (
-        f"After “on” at position 3 the model predicts “{first}” with "
+        f"After “␣on” at position 3 the model predicts “{first}” with "
         f"{100 * best.probability:.1f} %; the runner-up is “{second}” with "
         f"{100 * rival.probability:.1f} %."
     )
     weights = trace.row("blocks.0.attention.attention_weights", 3)[0].tolist()
     a, b = sorted(range(4), key=lambda j: -weights[j])[:2]
     named = [
-        f"“{WORDS[j].strip()}”{' itself' * (j == 3)} ({what}{weights[j]:.2f}, layer 0 head 0)"
+        f"“{WORDS[j].replace(' ', '␣')}”{' itself' * (j == 3)} ({what}{weights[j]:.2f}, layer 0 head 0)"
         for j, what in ((a, "weight "), (b, ""))
     ]
     assert texts[1] == f"It looked most at {named[0]} and {named[1]}."

@@ -56,7 +56,7 @@ def test_the_account_splits_it_by_word(trace: Trace) -> None:
     }
     near = account.fixed[1]
     assert (near.source, near.kind, near.layer, near.head) == (1, "embedding", None, None)
-    assert near.label == "token shift ← “cat”, 1 before"
+    assert near.label == "token shift ← “␣cat”, 1 before"
     assert account.total == account.logit == 12.0 * (49.0 + 26.25 + 5.375)
     by_word = {part.name: part.amount for part in account.by_word()}
     assert by_word == {
@@ -93,7 +93,7 @@ def test_the_equation_is_a_sum_over_the_words(trace: Trace) -> None:
     equation = trace.equation("token_shift", [2, 1])
     assert equation.formula == "token_shift(i) = Σ share(k) × embedding(i − k), k = 1 … 2"
     assert [(term.label, term.left, term.right) for term in equation.terms] == [
-        ("“cat”, 1 before", 0.25, 7.0),
+        ("“␣cat”, 1 before", 0.25, 7.0),
         ("“the”, 2 before", 3.0, 2.0),
     ]
     assert equation.result == LAST[1] == sum(term.product for term in equation.terms)
@@ -127,7 +127,7 @@ def test_the_chain_shows_it_where_the_word_comes_in() -> None:
 def test_the_sentences_say_what_carried(trace: Trace) -> None:
     texts = [told.text for told in trace.narrate(2).sentences]
     # all but “mat” round to probability 0, and the first of them is the runner-up: 12 each
-    said = "Through token shift, “cat” pushed “mat” up by 315.00 and “the” by 64.50 against “the”."
+    said = "Through token shift, “␣cat” pushed “␣mat” up by 315.00 and “the” by 64.50 against “the”."
     assert texts[1] == said
     heads = record(loud(config_of("token shift")), torch.tensor([3, 1, 4]), keep=())
     told = " ".join(sentence.text for sentence in heads.narrate(2).sentences)

@@ -51,22 +51,6 @@ export function counted(value) {
 }
 
 /**
- * A token as people read it: no outer spaces, and a name for what cannot be seen.
- * @param {string} token
- */
-export function word(token) {
-  const trimmed = token.trim();
-  if (trimmed) return trimmed;
-  if (token === '') return 'nothing';
-  return token.includes('\n') ? '↵' : token.includes('\t') ? '⇥' : '␣';
-}
-
-/** @param {string} token the token in quotation marks */
-export function quoted(token) {
-  return `“${word(token)}”`;
-}
-
-/**
  * `1 word`, `2 words`.
  * @param {number} count
  * @param {string} one
@@ -77,13 +61,30 @@ export function plural(count, one, many = `${one}s`) {
 }
 
 /**
- * The length of a vector.
- * @param {ArrayLike<number>} vector
+ * Which one of how many a place is that is counted from 0: `the first of 2`.
+ * @param {number} place
+ * @param {number} count
  */
-export function norm(vector) {
-  let sum = 0;
-  for (let i = 0; i < vector.length; i += 1) sum += vector[i] * vector[i];
-  return Math.sqrt(sum);
+export function ordinal(place, count) {
+  if (count === 1) return 'the only one';
+  if (place === 0) return `the first of ${counted(count)}`;
+  if (place === count - 1) return `the last of ${counted(count)}`;
+  const nth = place + 1;
+  const teen = nth % 100 > 10 && nth % 100 < 14;
+  const ending = (teen ? null : ['th', 'st', 'nd', 'rd'][nth % 10]) ?? 'th';
+  return `the ${counted(nth)}${ending} of ${counted(count)}`;
+}
+
+/**
+ * A stretch of places that are counted from 0: `words 0–11 of 40, counted from 0`.
+ * @param {string} what one of them
+ * @param {number} first
+ * @param {number} end the first place after the stretch
+ * @param {number} count of all
+ */
+export function stretch(what, first, end, count) {
+  const last = Math.min(end, count) - 1;
+  return `${what}s ${first}–${last} of ${counted(count)}, counted from 0`;
 }
 
 /**

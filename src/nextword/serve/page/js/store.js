@@ -1,11 +1,10 @@
 // @ts-check
-/** The one selection that drives every panel, and the base class of all that watch it. */
+/** The one selection that drives every panel. */
 
-import { LitElement, html, nothing } from '../vendor/lit/index.js';
 import { api } from './api.js';
 import { corrected } from './teach/correction.js';
 import { remembered } from './theme.js';
-import { LEVELS, deepest, placed, readUrl, writeUrl } from './url.js';
+import { LEVELS, deepest, placed, readUrl, unmet, writeUrl } from './url.js';
 
 /** @typedef {any} Read @typedef {any} Card as in the server's answers */
 /** @typedef {'sentence' | 'position' | 'layer' | 'head'} Level */
@@ -15,11 +14,12 @@ import { LEVELS, deepest, placed, readUrl, writeUrl } from './url.js';
  *   layer: number | null, head: number | null, token: number | null, against: number | null,
  *   level: Level, hover: null | {position?: number, layer?: number, head?: number, token?: number},
  *   theme: 'auto' | 'light' | 'dark', busy: number, error: null | {message: string, code: string},
- *   stale: boolean, recorded: boolean,
+ *   stale: boolean, recorded: boolean, reading: boolean, slow: boolean, unmet: string[],
  *   correction: import('./teach/correction.js').Correction | null}} State
  */
 
-const HOVER_WAIT = 60; // ms: a pointer that only passes asks nothing
+const LONG = 300; // ms; what takes longer is said to take its time
+const PAUSE = 30; // ms between two questions of one piece of work
 const SETTLED = 40; // ms after the last change until the page calls itself ready
 
 /** @type {State} */
@@ -27,12 +27,15 @@ let state = {
   tab: 'read', turns: [], mode: 'auto', ids: null, read: null, card: null, position: null,
   layer: null, head: null, token: null, against: null, level: 'sentence', hover: null,
   theme: remembered(), busy: 0, error: null, stale: false, correction: null,
+  reading: false, slow: false, unmet: [],
   recorded: Boolean(api.recorded),
 };
 let shown = state;
 let told = state;
 let waiting = false;
 let settling = 0;
+let working = 0; // the timer of `slow`
+let turn = 0; // of the newest sentence that was asked for
 const watchers = /** @type {Set<{tell: (s: State) => void, keys?: string[]}>} */ (new Set());
 
 /** @param {Partial<State>} patch */
@@ -70,8 +73,21 @@ function settle() {
  * @template T @param {Promise<T>} work @returns {Promise<T>}
  */
 function track(work) {
-  set({ busy: state.busy + 1 });
-  return work.finally(() => set({ busy: state.busy - 1 }));
+  count(1);
+  return work.finally(() => count(-1));
+}
+
+/** `slow` is true while work has been open for long. @param {1 | -1} by */
+function count(by) {
+  const busy = state.busy + by;
+  set({ busy });
+  if (busy && (state.slow || working)) return;
+  const wait = busy ? LONG : PAUSE;
+  if (!busy) clearTimeout(working);
+  working = window.setTimeout(() => {
+    working = 0;
+    if (state.slow !== state.busy > 0) set({ slow: state.busy > 0 });
+  }, wait);
 }
 
 /** @param {Partial<State>} patch */
@@ -79,7 +95,7 @@ function select(patch) {
   const level = patch.level ?? LEVELS[Math.max(deepest(patch), LEVELS.indexOf(state.level))];
   const moved = patch.position !== undefined && patch.position !== state.position;
   const words = moved ? { token: null, against: null } : {};
-  set({ ...words, ...patch, level, hover: null });
+  set({ ...words, ...patch, level, hover: null, unmet: [] });
   remember();
   window.dispatchEvent(new CustomEvent('nw-select'));
 }
@@ -92,46 +108,87 @@ function remember(replace = false) {
   history[replace ? 'replaceState' : 'pushState'](null, '', address);
 }
 
-/** @param {any} error @param {Partial<State>} [patch] */
-function failed({ message, code = 'internal' }, patch = {}) {
-  set({ ...patch, error: { message, code } });
+/** What there is where no sentence was read. */
+const NOTHING = {
+  ids: null, read: null, position: null, layer: null, head: null, token: null, against: null,
+  level: /** @type {Level} */ ('sentence'), stale: false, hover: null, unmet: [],
+};
+
+/**
+ * Say what went wrong. With a patch it was a new sentence: what was shown of the one before goes.
+ * @param {any} error @param {Partial<State> | null} [patch]
+ */
+function failed({ message, code = 'internal' }, patch = null) {
+  set({ ...(patch ? { ...NOTHING, ...patch } : {}), error: { message, code } });
 }
 
 /**
- * Read a text anew and choose where to look.
+ * Read a text anew and choose where to look. The sentence that was asked for last counts.
  * @param {Promise<Read>} asked
- * @param {Partial<State>} patch
- * @param {{position?: number | null, layer?: number | null, head?: number | null,
- *   token?: number | null, against?: number | null, level?: Level}} [at]
+ * @param {Partial<State> | null} patch null: the same sentence
+ * @param {import('./url.js').Place & {token?: number | null, against?: number | null,
+ *   level?: Level, asked?: Record<string, string>}} [at]
+ * @returns {Promise<boolean>} whether no newer one was asked for meanwhile
  */
 async function reading(asked, patch, at = {}) {
-  set({ error: null });
+  turn += 1;
+  const mine = turn;
+  set({ error: null, reading: true });
   try {
     const read = await track(asked);
+    if (mine !== turn) return false;
     api.look(read.version);
-    const started = at.position === undefined || at.position === null;
-    set({
-      ...patch, ids: read.ids, read, stale: false, hover: null,
-      ...placed(at, read.ids.length, state.card, { position: read.ids.length - 1 }),
-      token: at.token ?? null, against: at.against ?? null,
-      level: at.level ?? (started ? 'position' : LEVELS[deepest(at)]),
-    });
+    const fresh = { ids: read.ids, read, stale: false, hover: null };
+    set({ ...patch, ...fresh, ...chosen(at, read.ids.length) });
   } catch (error) {
-    if (error.name === 'AbortError') return;
-    failed(error, patch);
+    if (mine !== turn) return false;
+    if (error.name !== 'AbortError') failed(error, patch);
   }
+  set({ reading: false });
+  return true;
+}
+
+/**
+ * The selection that an address names, kept within a sentence, and what of it there is not.
+ * @param {Parameters<typeof reading>[2] & {}} at @param {number} words
+ * @param {import('./url.js').Place} [otherwise] where the address names none
+ */
+function chosen(at, words, otherwise = { position: words - 1 }) {
+  const { card } = state;
+  const known = (/** @type {number | null | undefined} */ token) =>
+    (token == null || (card && token >= card.vocab_size) ? null : token);
+  const places = placed(at, words, card, otherwise);
+  const started = at.position === undefined || at.position === null;
+  return {
+    ...places, token: known(at.token), against: known(at.against),
+    level: at.level ?? (started ? 'position' : LEVELS[deepest(at)]),
+    unmet: unmet(at.asked ?? {}, words, card, places),
+  };
 }
 
 /**
  * Read what an address names: a text, or else token ids.
  * @param {ReturnType<typeof readUrl>} at
- * @param {{slot?: string}} [options]
  */
-async function readAt(at, options) {
+async function readAt(at) {
   const { turns, ids, mode, tab } = at;
-  if (turns?.length) await reading(api.readText(turns, mode, options), { turns, mode, tab }, at);
-  else if (ids) await reading(api.readIds(ids, options), { turns: [], tab }, at);
-  if (tab === 'teach') set({ correction: at.pair ?? corrected(at, state.read) });
+  const text = turns?.length ? turns : null;
+  const asked = text ? api.readText(text, mode, { slot: 'read' })
+    : ids && api.readIds(ids, { slot: 'read' });
+  const patch = text ? { turns: text, mode, tab } : { turns: [], tab };
+  if (!asked) set({ unmet: unmet(at.asked, 0, state.card, {}) });
+  else if (!await reading(asked, patch, at)) return;
+  if (tab === 'teach') carry(at);
+}
+
+/** What an address names to be taught. @param {ReturnType<typeof readUrl>} at */
+function carry(at) {
+  const correction = at.pair ?? corrected(at, state.read);
+  set({ correction });
+  if (at.right === null || correction || !state.read) return;
+  const last = state.read.ids.length - 1;
+  set({ unmet: [`The address names position ${at.asked.position ?? '–'} of a sentence that has `
+    + `positions 0 to ${last}, so no word was carried here.`] });
 }
 
 /** Other weights answer: what was read is of the past until it is read anew. @param {string} now */
@@ -163,12 +220,15 @@ async function revisit() {
   const turns = at.turns ?? (at.ids ? [] : state.turns);
   const same = JSON.stringify(turns) === JSON.stringify(state.turns)
     && (turns.length ? at.mode === state.mode : !at.ids || `${at.ids}` === `${state.ids}`);
-  if (!same) await readAt({ ...at, turns }, { slot: 'read' });
-  else set({
-    ...(at.tab === 'teach' ? { correction: at.pair ?? corrected(at, state.read) } : {}),
-    ...placed(at, state.ids?.length ?? 0, state.card, state), tab: at.tab,
-    token: at.token, against: at.against, hover: null, level: LEVELS[Math.max(0, deepest(at))],
-  });
+  if (!same) await readAt({ ...at, turns });
+  else {
+    set({
+      ...chosen(at, state.ids?.length ?? 0, state), tab: at.tab, hover: null,
+      level: LEVELS[Math.max(0, deepest(at))],
+    });
+    if (at.tab === 'teach') carry(at);
+  }
+  if (state.unmet.length) remember(true); // the address then says what is shown
 }
 
 export const store = {
@@ -184,8 +244,14 @@ export const store = {
     watchers.add(watcher);
     return () => { watchers.delete(watcher); };
   },
+  LONG,
   set,
   track,
+  /** Nothing can be read. @param {string} message */
+  refuse(message) {
+    turn += 1;
+    failed({ message, code: 'bad_request' }, { turns: [], reading: false });
+  },
   /** Lock a selection: it goes into the address and is spoken. */
   select,
   /** @param {State['hover']} patch a preview; null ends it */
@@ -200,17 +266,16 @@ export const store = {
   },
   /** @param {string[]} turns @param {State['mode']} mode */
   async read(turns, mode) {
-    await reading(api.readText(turns, mode, { slot: 'read' }), { turns, mode });
-    remember();
+    if (await reading(api.readText(turns, mode, { slot: 'read' }), { turns, mode })) remember();
   },
   /** @param {number[]} ids */
   async readIds(ids) {
-    await reading(api.readIds(ids, { slot: 'read' }), { turns: [], tab: 'read' });
-    remember();
+    const asked = api.readIds(ids, { slot: 'read' });
+    if (await reading(asked, { turns: [], tab: 'read' })) remember();
   },
   /** The same words again, with the weights as they are now. */
   async readAgain() {
-    if (state.ids) await reading(api.readIds(state.ids, { slot: 'read' }), {}, state);
+    if (state.ids) await reading(api.readIds(state.ids, { slot: 'read' }), null, state);
   },
   /**
    * Whose logit the account explains.
@@ -230,68 +295,3 @@ export const store = {
   start,
   revisit,
 };
-
-/**
- * An element that draws from the store. `keys` name what it watches. What `load` returns (or
- * promises) becomes `view`; until then the old view stays, and `loading` is true. A call that a
- * newer one overtook is forgotten; any other failure becomes `problem`.
- */
-export class Watching extends LitElement {
-  static keys = /** @type {string[]} */ ([]);
-  view = /** @type {any} */ (null);
-  loading = false;
-  problem = /** @type {any} */ (null);
-  #turn = 0;
-  #leave = () => {};
-
-  createRenderRoot() { return this; }
-
-  connectedCallback() {
-    super.connectedCallback();
-    const { keys } = /** @type {typeof Watching} */ (this.constructor);
-    this.#leave = store.subscribe(() => this.wake(), keys);
-    this.wake();
-  }
-
-  disconnectedCallback() {
-    super.disconnectedCallback();
-    this.#leave();
-    this.#turn += 1;
-  }
-
-  /** @param {State} _shown @returns {any} */
-  load(_shown) { return undefined; }
-
-  /** A slot of this element's own for an api call. @param {string} name */
-  slotted(name) { return { slot: `${this.localName}.${name}` }; }
-
-  wake() {
-    this.requestUpdate();
-    if (this.load !== Watching.prototype.load) store.track(this.#run());
-  }
-
-  async #run() {
-    this.#turn += 1;
-    const turn = this.#turn;
-    if (state.hover) await new Promise((done) => { setTimeout(done, HOVER_WAIT); });
-    if (turn !== this.#turn) return;
-    this.loading = true;
-    this.requestUpdate();
-    try {
-      const view = await this.load(shown);
-      if (turn !== this.#turn) return;
-      this.view = view;
-      this.problem = null;
-    } catch (error) {
-      if (turn !== this.#turn) return;
-      if (error.name !== 'AbortError') this.problem = error;
-    }
-    this.loading = false;
-    this.requestUpdate();
-  }
-
-  /** A quiet line where something could not be shown. */
-  trouble() {
-    return this.problem ? html`<p class="quiet">${this.problem.message}</p>` : nothing;
-  }
-}

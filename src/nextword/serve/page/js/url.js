@@ -10,6 +10,8 @@
 export const LEVELS = /** @type {const} */ (['sentence', 'position', 'layer', 'head']);
 const TABS = /** @type {const} */ (['read', 'teach', 'reply']);
 const NUMBERS = /** @type {const} */ (['position', 'layer', 'head', 'token', 'against']);
+const MODES = ['auto', 'dialogue', 'text'];
+const IDS = /^\d{1,9}(,\d{1,9})*$/;
 const LONGEST = 2000; // characters of text, or of token ids, that an address carries
 
 /**
@@ -48,11 +50,73 @@ export function placed(at, words, card, otherwise) {
 }
 
 /**
+ * What an address asks for that there is not, and what is shown instead: a sentence for each.
+ * @param {Record<string, string>} asked as it stands in the address, by name
+ * @param {number} words of the sentence
+ * @param {any} card of the model
+ * @param {Place} shown
+ * @returns {string[]}
+ */
+export function unmet(asked, words, card, shown) {
+  const heads = card?.n_layers ? card.n_heads : 0;
+  const counts = { position: words, layer: card?.n_layers ?? 0, head: heads };
+  const told = [];
+  for (const [name, text] of Object.entries(asked)) {
+    const value = whole(text);
+    if (name in counts) {
+      const place = /** @type {keyof typeof counts} */ (name);
+      if (words && value !== shown[place]) told.push(elsewhere(place, text, counts[place], shown));
+    } else if (name === 'token' || name === 'against') {
+      if (card && (value === null || value >= card.vocab_size)) {
+        told.push(`The address asks for token ${text}; tokens are numbered from 0 to `
+          + `${card.vocab_size - 1}, so it is left out.`);
+      }
+    } else {
+      told.push(`The address asks for ${name} “${text}”, which there is not: ${OTHERWISE[name]}.`);
+    }
+  }
+  return told;
+}
+
+const OTHERWISE = /** @type {Record<string, string>} */ ({
+  tab: 'this is Read', mode: 'the text is read as the model expects', ids: 'nothing is read',
+});
+
+/**
+ * @param {keyof Place} name @param {string} text @param {number} count @param {Place} shown
+ */
+function elsewhere(name, text, count, shown) {
+  const what = name === 'position' ? 'this sentence' : name === 'layer' ? 'this model' : 'a layer';
+  if (count === 0) return `The address asks for ${name} ${text}, but this model has no ${name}s.`;
+  const range = count === 1 ? `has only ${name} 0` : `has ${name}s 0 to ${count - 1}`;
+  return `The address asks for ${name} ${text}, but ${what} ${range}; ${name} ${shown[name]} is `
+    + 'shown instead.';
+}
+
+/**
+ * What an address names that may not be there: places, and what is no valid word of an address.
+ * @param {URLSearchParams} fields @param {string} tab
+ */
+function askedFor(fields, tab) {
+  const asked = /** @type {Record<string, string>} */ ({});
+  for (const name of NUMBERS) {
+    const text = fields.get(name);
+    if (text !== null) asked[name] = text;
+  }
+  const [mode, ids] = [fields.get('mode'), fields.get('ids')];
+  if (tab && !TABS.some((known) => known === tab)) asked.tab = tab;
+  if (mode !== null && !MODES.includes(mode)) asked.mode = mode;
+  if (ids !== null && !IDS.test(ids)) asked.ids = ids;
+  return asked;
+}
+
+/**
  * @param {string} hash
  * @returns {{tab: Tab, turns: string[] | null, ids: number[] | null,
  *   mode: 'auto' | 'dialogue' | 'text', position: number | null, layer: number | null,
  *   head: number | null, token: number | null, against: number | null,
- *   right: number | string | null, pair: {turns: string[], reply: string} | null}}
+ *   right: number | string | null, pair: {turns: string[], reply: string} | null,
+ *   asked: Record<string, string>}} `asked`: places and words as they stand there
  */
 export function readUrl(hash) {
   const [tab, query = ''] = hash.replace(/^#/, '').split('?');
@@ -65,10 +129,11 @@ export function readUrl(hash) {
   return {
     tab: TABS.find((name) => name === tab) ?? 'read',
     turns: turns.length ? turns : null,
-    ids: /^\d{1,9}(,\d{1,9})*$/.test(ids) ? ids.split(',').map(Number) : null,
+    ids: IDS.test(ids) ? ids.split(',').map(Number) : null,
     mode: mode === 'dialogue' || mode === 'text' ? mode : 'auto',
     right: fields.get('word') ?? whole(fields.get('right')),
     pair: reply === null ? null : { turns: fields.getAll('prompt'), reply },
+    asked: askedFor(fields, tab),
     .../** @type {Record<typeof NUMBERS[number], number | null>} */ (numbers),
   };
 }

@@ -1,8 +1,10 @@
 // @ts-check
 import { html, nothing } from '../../vendor/lit/index.js';
-import { Watching, store } from '../store.js';
-import { quoted } from '../numbers.js';
+import { ordinal } from '../numbers.js';
+import { store } from '../store.js';
+import { quoted } from '../tokens.js';
 import { LEVELS } from '../url.js';
+import { Watching } from '../watching.js';
 
 /** Where one is: sentence › “sat” (position 3) › layer 2 › head 5, and the way to elsewhere. */
 export class NwBreadcrumb extends Watching {
@@ -14,7 +16,7 @@ export class NwBreadcrumb extends Watching {
     const token = read?.positions[position ?? 0]?.token ?? '';
     const steps = [
       { level: 'sentence', name: 'sentence' },
-      { level: 'position', name: `${quoted(token)} (position ${position})` },
+      { level: 'position', name: html`${quoted(token)} (position ${position})` },
       { level: 'layer', name: `layer ${layer}` },
       { level: 'head', name: `head ${head}` },
     ].slice(0, layer === null ? Math.min(2, depth + 1) : depth + 1);
@@ -35,10 +37,12 @@ export class NwBreadcrumb extends Watching {
     const places = Array.from({ length: count }, (_, i) => i);
     const pick = (/** @type {Event} */ event) =>
       store.select({ [name]: Number(/** @type {HTMLSelectElement} */ (event.target).value) });
-    return html`<label for=${name}>${name}</label>
-      <select id=${name} @change=${pick} .value=${String(chosen)}>${places.map((i) => html`
+    return html`<span class="choice"><label for=${name}>${name}</label>
+      <select id=${name} aria-describedby="${name}-place" @change=${pick}
+        .value=${String(chosen)}>${places.map((i) => html`
         <option value=${i} ?selected=${i === chosen}>${i}</option>`)}</select>
-      <span class="muted">of ${count}</span>`;
+      <span class="muted" id="${name}-place">${chosen === null ? nothing
+        : ordinal(chosen, count)}</span></span>`;
   }
 
   updated() {

@@ -3,6 +3,7 @@ import { LitElement, html, nothing } from '../../vendor/lit/index.js';
 import { api } from '../api.js';
 import { canonical, shown } from '../numbers.js';
 import { store } from '../store.js';
+import { legible, marked } from '../tokens.js';
 
 /** How one number was computed: the equation with its values put in. */
 export class NwInspector extends LitElement {
@@ -11,6 +12,7 @@ export class NwInspector extends LitElement {
   };
 
   #back = /** @type {Element | null} */ (null);
+  #leave = () => {};
 
   constructor() {
     super();
@@ -26,12 +28,15 @@ export class NwInspector extends LitElement {
     super.connectedCallback();
     document.addEventListener('nw-equation', this.#open);
     document.addEventListener('nw-close', this.#close);
+    // the number is one of the sentence: with another one it is gone
+    this.#leave = store.subscribe(() => { if (this.asked) this.#close(); }, ['ids']);
   }
 
   disconnectedCallback() {
     super.disconnectedCallback();
     document.removeEventListener('nw-equation', this.#open);
     document.removeEventListener('nw-close', this.#close);
+    this.#leave();
   }
 
   #open = async (/** @type {Event} */ event) => {
@@ -41,13 +46,15 @@ export class NwInspector extends LitElement {
     if (!this.asked) this.#back = document.activeElement;
     this.asked = asked;
     this.problem = '';
+    this.equation = null;
     try {
-      this.equation = await store.track(
+      const equation = await store.track(
         api.equation(ids, asked.name, asked.index, { slot: 'equation' }),
       );
+      if (this.asked !== asked) return;
+      this.equation = equation;
     } catch (error) {
-      if (error.name === 'AbortError') return;
-      this.equation = null;
+      if (error.name === 'AbortError' || this.asked !== asked) return;
       this.problem = error.message;
     }
     await this.updateComplete;
@@ -68,7 +75,9 @@ export class NwInspector extends LitElement {
     const short = name.replace(/^blocks\.\d+\./, '');
     const point = store.state.card?.points?.find((/** @type {any} */ p) =>
       p.name.replace(/^blocks\.N\./, '') === short);
-    return html`<section id="inspector" role="dialog" aria-labelledby="inspector-heading">
+    return html`<section id="inspector" role="dialog"
+      aria-labelledby="inspector-heading"
+      aria-busy=${this.equation || this.problem ? nothing : 'true'}>
       <div class="title"><h2 id="inspector-heading" tabindex="-1">How this number was computed</h2>
         <button type="button" class="close" aria-label="Close"
           @click=${this.#close}>×</button></div>
@@ -77,7 +86,8 @@ export class NwInspector extends LitElement {
         : nothing}</p>
       ${point ? html`<p>${point.meaning}</p>` : nothing}
       ${this.problem ? html`<p class="quiet">${this.problem}</p>` : nothing}
-      ${this.equation ? this.#worked(this.equation) : nothing}
+      ${this.equation ? this.#worked(this.equation) : this.problem ? nothing
+        : html`<p class="waiting late">Working it out …</p>`}
     </section>`;
   }
 
@@ -88,18 +98,18 @@ export class NwInspector extends LitElement {
       ${formula ? html`<p class="code wide">${formula}</p>` : nothing}
       <div class="scroller" tabindex="0" role="region" aria-label="The terms">
       <table class="plain terms"><tbody>
-        ${terms.map((/** @type {any} */ term) => html`<tr><th scope="row">${term.label}</th>
+        ${terms.map((/** @type {any} */ term) => html`<tr><th scope="row">${marked(legible(term.label))}</th>
           <td>${shown(term.left)}</td><td class="muted">×</td><td>${shown(term.right)}</td>
           <td class="muted">=</td><td>${shown(term.product)}</td></tr>`)}
         ${left > 0 ? this.#line(`the other ${left} together`, rest) : nothing}
         ${added === null ? nothing : this.#line('added: bias or residual', added)}
-        ${steps.map((/** @type {any} */ step) => this.#line(step.label, step.value))}
+        ${steps.map((/** @type {any} */ step) => this.#line(marked(legible(step.label)), step.value))}
         <tr class="total"><th scope="row">result</th><td colspan="4"></td>
           <td>${shown(result)}</td></tr>
       </tbody></table></div>`;
   }
 
-  /** @param {string} label @param {number} value */
+  /** @param {unknown} label @param {number} value */
   #line(label, value) {
     return html`<tr><th scope="row">${label}</th><td colspan="4"></td>
       <td>${shown(value)}</td></tr>`;

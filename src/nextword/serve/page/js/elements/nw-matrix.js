@@ -2,6 +2,7 @@
 import { LitElement, html, nothing } from '../../vendor/lit/index.js';
 import { matrix } from '../draw.js';
 import { largest, shown } from '../numbers.js';
+import { marked, spokenText } from '../tokens.js';
 
 const narrow = matchMedia('(max-width: 640px)');
 const NAMED = 16; // a larger matrix has no words along its edges
@@ -103,7 +104,7 @@ export class NwMatrix extends LitElement {
     const limit = this.data instanceof Uint8Array ? 1 : this.strongest;
     const named = Math.max(rows, columns) <= NAMED && !narrow.matches;
     const edge = (/** @type {string} */ side, /** @type {string[]} */ words) => html`<div
-      class=${side} aria-hidden="true">${words.map((name) => html`<span>${name}</span>`)}</div>`;
+      class=${side} aria-hidden="true">${words.map((name) => html`<span title=${name}>${marked(name)}</span>`)}</div>`;
     return html`<div class=${named ? 'named' : ''}>
       ${named ? [edge('above', this.columns), edge('beside', this.rows)] : nothing}
       <div class="grid-frame" role="grid" tabindex="0" aria-label=${this.label}
@@ -138,13 +139,13 @@ export class NwMatrix extends LitElement {
   #spoken() {
     const [r, c] = [this.row, this.column];
     const value = this.mask?.(r, c) ? 'masked' : this.number === null ? '' : shown(this.number);
-    return `${this.rows[r]} to ${this.columns[c]}: ${value}`;
+    return `${spokenText(this.rows[r])} to ${spokenText(this.columns[c])}: ${value}`;
   }
 
   #reading() {
     const [r, c] = [this.row, this.column];
-    const pair = html`<span>“${this.rows[r]}” <span class="muted">→</span>
-      “${this.columns[c]}”</span>`;
+    const pair = html`<span>“${marked(this.rows[r])}” <span class="muted">→</span>
+      “${marked(this.columns[c])}”</span>`;
     if (this.mask?.(r, c)) return html`${pair} <span class="muted">masked</span>`;
     return html`${pair} ${this.number === null ? nothing : html`<nw-number .value=${this.number}
       .name=${this.names(r, c)} .clickable=${true}></nw-number>`}`;

@@ -1,7 +1,8 @@
 // @ts-check
 import { html } from '../../vendor/lit/index.js';
 import { counted, plural } from '../numbers.js';
-import { Watching, store } from '../store.js';
+import { store } from '../store.js';
+import { Watching } from '../watching.js';
 
 /** @param {any} card what the model's blocks look at, as far as it differs from all words */
 function windows({ windows: found }) {

@@ -1,8 +1,10 @@
 // @ts-check
 import { html, nothing } from '../../vendor/lit/index.js';
 import { api } from '../api.js';
-import { Watching, store } from '../store.js';
+import { store } from '../store.js';
 import { after, apply } from '../theme.js';
+import { Watching } from '../watching.js';
+import './nw-waiting.js';
 
 const TABS = /** @type {const} */ ([
   ['read', 'Read'], ['teach', 'Teach'], ['reply', 'Reply'],
@@ -11,7 +13,8 @@ const THEMES = { auto: 'Auto', light: 'Light', dark: 'Dark' };
 
 /** The frame of the page: name and model, tabs, the text, and one panel after another. */
 export class NwPage extends Watching {
-  static keys = ['tab', 'card', 'read', 'theme', 'stale', 'recorded'];
+  static keys = ['tab', 'card', 'read', 'theme', 'stale', 'recorded', 'error', 'reading', 'slow',
+    'unmet'];
 
   connectedCallback() {
     this.replaceChildren(); // the heading that stood there while the modules were loaded
@@ -27,14 +30,16 @@ export class NwPage extends Watching {
         <nw-model-card></nw-model-card>
       </header>
       <main>
-        ${store.state.tab === 'teach' ? nothing : html`<nw-text></nw-text>${this.#stale()}`}
-        ${this.#recorded()}
-        <div id="page" role=${store.state.recorded ? nothing : 'tabpanel'}
+        ${store.state.tab === 'teach' ? this.#error()
+          : html`<nw-text></nw-text>${this.#stale()}`}
+        ${this.#recorded()}${this.#unmet()}
+        <div id="page" aria-busy=${this.#before ? 'true' : nothing} role=${store.state.recorded ? nothing : 'tabpanel'}
           aria-labelledby=${store.state.recorded ? nothing : `tab-${store.state.tab}`}>
           ${this.#tab()}
         </div>
       </main>
       <nw-inspector></nw-inspector>
+      <nw-waiting></nw-waiting>
       <nw-live></nw-live>`;
   }
 
@@ -72,6 +77,24 @@ export class NwPage extends Watching {
     if (chosen instanceof HTMLElement) chosen.focus();
   }
 
+  /** Whether another sentence is being read, and what is shown is still of the one before. */
+  get #before() {
+    const { reading, slow, read } = store.state;
+    return reading && slow && read !== null;
+  }
+
+  /** Elsewhere it stands below the text. */
+  #error() {
+    const { error } = store.state;
+    return error ? html`<p id="error" role="alert">${error.message}</p>` : nothing;
+  }
+
+  /** What the address asked for in vain. */
+  #unmet() {
+    return html`<div id="unmet" role="status">${store.state.unmet.map((text) => html`<p
+      class="notice">${text}</p>`)}</div>`;
+  }
+
   #stale() {
     if (!store.state.stale) return nothing;
     return html`<p class="notice"><span class="badge">before the lesson</span>
@@ -98,8 +121,8 @@ export class NwPage extends Watching {
   }
 
   #tab() {
-    const { card, tab } = store.state;
-    if (!card) return nothing;
+    const { card, tab, reading, read } = store.state;
+    if (!card || (reading && !read && tab !== 'teach')) return nothing;
     if (tab === 'teach') return html`<nw-teach></nw-teach>`;
     return tab === 'reply' ? html`<nw-reply></nw-reply>` : this.#reading(card);
   }
@@ -107,7 +130,7 @@ export class NwPage extends Watching {
   /** @param {any} card */
   #reading(card) {
     const { read } = store.state;
-    if (!read) return this.#invitation();
+    if (!read) return store.state.error ? nothing : this.#invitation();
     const blocks = card.n_layers > 0;
     return html`
       <nw-sentence></nw-sentence>

@@ -1,6 +1,7 @@
 // @ts-check
 import { LitElement, html, nothing } from '../../vendor/lit/index.js';
-import { plural } from '../numbers.js';
+import { stretch } from '../numbers.js';
+import { marked } from '../tokens.js';
 
 const MOST = 1000; // cells at a time
 const WIDE = 32;
@@ -42,9 +43,9 @@ export class NwTable extends LitElement {
       ${whole ? nothing : this.#pages({ top, left, tall, wide })}
       <div class="scroller" tabindex="0" role="region" aria-label=${this.caption}>
         <table class="plain"><caption>${this.caption}</caption>
-          <thead><tr><td></td>${columns.map((name) => html`<th scope="col">${name}</th>`)}</tr>
+          <thead><tr><td></td>${columns.map((name) => html`<th scope="col">${marked(name)}</th>`)}</tr>
           </thead>
-          <tbody>${rows.map((name, r) => html`<tr><th scope="row">${name}</th>
+          <tbody>${rows.map((name, r) => html`<tr><th scope="row">${marked(name)}</th>
             ${columns.map((_, c) => html`<td>${this.cell(top + r, left + c)}</td>`)}</tr>`)}
           </tbody></table></div>`;
   }
@@ -54,8 +55,7 @@ export class NwTable extends LitElement {
     const turn = (/** @type {'top' | 'left'} */ side, /** @type {number} */ to) =>
       (/** @type {Event} */ _) => { this[side] = to; };
     const pair = (/** @type {'top' | 'left'} */ side, at = 0, by = 0, count = 0, what = '') => html`
-      <span class="muted">${what}s ${at}–${Math.min(count, at + by) - 1} of ${plural(count, what)}
-      </span>
+      <span class="muted">${stretch(what, at, at + by, count)}</span>
       <button type="button" ?disabled=${at === 0} @click=${turn(side, Math.max(0, at - by))}>
         Earlier ${what}s</button>
       <button type="button" ?disabled=${at + by >= count} @click=${turn(side, at + by)}>

@@ -1,6 +1,8 @@
 // @ts-check
 import { html, nothing } from '../../vendor/lit/index.js';
-import { Watching, store } from '../store.js';
+import { store } from '../store.js';
+import { textOf } from '../tokens.js';
+import { Watching } from '../watching.js';
 
 const MODES = [
   ['auto', 'as the model expects'], ['dialogue', 'a dialogue'], ['text', 'plain text'],
@@ -8,15 +10,15 @@ const MODES = [
 
 /** The box for any sentence. In a dialogue, an empty line stands between two turns. */
 export class NwText extends Watching {
-  static keys = ['turns', 'mode', 'read', 'card', 'error', 'recorded', 'tab'];
+  static keys = ['turns', 'mode', 'read', 'card', 'error', 'recorded', 'tab', 'reading'];
 
   #last = /** @type {unknown} */ (null);
 
   get #box() { return /** @type {HTMLTextAreaElement} */ (this.querySelector('#text')); }
 
   render() {
-    const { card, recorded, error, read, mode } = store.state;
-    return html`<form class="text" @submit=${this.#submit}>
+    const { card, recorded, error, read, mode, reading } = store.state;
+    return html`<form class="text" aria-busy=${reading ? 'true' : nothing} @submit=${this.#submit}>
       <label for="text">Your sentence</label>
       <textarea id="text" rows="2" spellcheck="false" autocomplete="off" ?readonly=${recorded}
         placeholder="Type any sentence, then press Enter" aria-describedby="text-hint"
@@ -45,7 +47,7 @@ export class NwText extends Watching {
     this.#last = source;
     if (recorded) {
       const tokens = read?.positions ?? [];
-      this.#box.value = tokens.map((/** @type {any} */ p) => p.token.trim()).join(' ');
+      this.#box.value = textOf(tokens.map((/** @type {any} */ p) => p.token));
     } else {
       this.#box.value = turns.join('\n\n');
     }
@@ -73,7 +75,7 @@ export class NwText extends Watching {
     const parts = turning ? this.#box.value.split(/\n\s*\n/) : [this.#box.value];
     const turns = parts.filter((part) => part.trim());
     if (!turns.length) {
-      store.set({ error: { message: 'Type a sentence first.', code: 'bad_request' } });
+      store.refuse('Type a sentence first.');
       return;
     }
     store.read(turns, mode);

@@ -1,7 +1,9 @@
 // @ts-check
 import { html, nothing } from '../../vendor/lit/index.js';
-import { Watching, store } from '../store.js';
-import { word } from '../numbers.js';
+import { stretch } from '../numbers.js';
+import { store } from '../store.js';
+import { word } from '../tokens.js';
+import { Watching } from '../watching.js';
 
 const MANY = 200; // words that are drawn at a time
 const SIGNS = { right: '✓', top5: '✗', wrong: '✗', open: '' };
@@ -26,8 +28,8 @@ export class NwTokenStrip extends Watching {
     const first = count <= MANY ? 0 : Math.max(0, Math.min(count - MANY, at - MANY / 2));
     const many = count > MANY;
     return html`
-      ${many ? html`<p class="muted">Words ${first}–${first + MANY - 1} of ${count}. Arrow keys,
-        Home and End reach all.</p>` : nothing}
+      ${many ? html`<p class="muted">Here are ${stretch('word', first, first + MANY, count)}.
+        Arrow keys, Home and End reach all.</p>` : nothing}
       <div id="strip" class="strip ${many ? 'many' : ''}" role="listbox" tabindex="0"
         aria-label="The sentence, word by word" aria-activedescendant="word-${at}"
         @keydown=${this.#key} @focusout=${() => store.hover(null)}

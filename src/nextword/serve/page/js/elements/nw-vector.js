@@ -1,7 +1,7 @@
 // @ts-check
 import { LitElement, html, nothing } from '../../vendor/lit/index.js';
 import { sparkline } from '../draw.js';
-import { largest } from '../numbers.js';
+import { largest, ordinal } from '../numbers.js';
 
 const FULL = 16; // numbers that are printed one by one
 
@@ -86,7 +86,8 @@ export class NwVector extends LitElement {
         <span class="spark-mark" aria-hidden="true"
           .style=${`--place:${((at + 0.5) / this.data.length).toFixed(5)}`}></span>
       </div>
-      <span class="reading"><span class="muted">dimension ${at} of ${this.data.length}</span>
+      <span class="reading"><span class="muted">dimension ${at},
+        ${ordinal(at, this.data.length)}</span>
         ${this.#number(at)}</span>
     </div>`;
   }

@@ -3,13 +3,15 @@
 
 import { html, nothing } from '../../vendor/lit/index.js';
 import { api } from '../api.js';
-import { counted, quoted, shown as printed } from '../numbers.js';
-import { Watching, store } from '../store.js';
+import { counted, shown as printed } from '../numbers.js';
+import { store } from '../store.js';
+import { legible, marked, quoted, quotedText } from '../tokens.js';
+import { Watching } from '../watching.js';
 import '../elements/nw-bars.js';
 import '../elements/nw-number.js';
 
 /**
- * @typedef {{name: string, label: string, amount: number, layer: number|null,
+ * @typedef {{name: string, label: unknown, amount: number, layer: number|null,
  *   head: number|null}} Part
  */
 
@@ -48,7 +50,7 @@ function byWord({ by_word: amounts, position }, read, { token_shift: shifts }) {
   const how = shifts ? 'through heads and token shift' : 'through heads';
   const parts = Array.from({ length: position + 1 }, (_, j) => ({
     name: `by_word.${j}`,
-    label: `${quoted(read.positions[j].token)} (position ${j}), ${how}`,
+    label: html`${quoted(read.positions[j].token)} (position ${j}), ${how}`,
     amount: amounts[j],
     ...NO_HEAD,
   }));
@@ -107,7 +109,7 @@ export class NwAccount extends Watching {
     const left = meta.total - top.reduce((sum, { amount }) => sum + amount, 0);
     const sizes = [...top.map(({ amount }) => amount), others ? left : 0].map(Math.abs);
     const full = Math.max(1e-12, ...sizes);
-    const rival = meta.against === null ? '' : ` and not ${quoted(meta.against)}`;
+    const rival = meta.against === null ? '' : html` and not ${quoted(meta.against)}`;
     return html`<section class="account part" aria-label="The account"
       aria-busy=${this.loading ? 'true' : nothing}>
       <h3>The account: why ${quoted(meta.token)}${rival}</h3>
@@ -132,7 +134,8 @@ export class NwAccount extends Watching {
   }
 
   /** A head's part is a way to that head. @param {Part} part */
-  label({ label, layer, head }) {
+  label({ label: named, layer, head }) {
+    const label = typeof named === 'string' ? marked(legible(named)) : named;
     if (layer === null || head === null) return label;
     return html`<button type="button" class="link" title="Look at this head"
       @click=${() => store.select({ layer, head, level: 'head' })}>${label}</button>`;
@@ -143,8 +146,8 @@ export class NwAccount extends Watching {
     const { words, token, against } = this.view;
     const [first] = words;
     const option = (/** @type {any} */ { token_id: id, token: name, rank }) =>
-      ({ value: String(id), name: `${rank === 2 ? 'the runner-up, ' : ''}${quoted(name)}` });
-    const best = { value: '', name: `the most likely, ${quoted(first.token)}` };
+      ({ value: String(id), name: `${rank === 2 ? 'the runner-up, ' : ''}${quotedText(name)}` });
+    const best = { value: '', name: `the most likely, ${quotedText(first.token)}` };
     const tokens = [best, ...words.slice(1).map(option)];
     const rivals = words.filter((/** @type {any} */ { rank }) => rank > 1).map(option);
     const againsts = [{ value: '', name: 'nothing: the logit itself' }, ...rivals, option(first)];

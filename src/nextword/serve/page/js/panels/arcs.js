@@ -1,7 +1,7 @@
 // @ts-check
 import { LitElement, html, nothing, svg } from '../../vendor/lit/index.js';
-import { word } from '../numbers.js';
 import { store } from '../store.js';
+import { word } from '../tokens.js';
 
 const HEIGHT = 96;
 const FAINT = 0.004; // a weight below this has no arc

@@ -1,8 +1,10 @@
 // @ts-check
 import { html, nothing } from '../../vendor/lit/index.js';
 import { api } from '../api.js';
-import { canonical, word } from '../numbers.js';
-import { Watching, store } from '../store.js';
+import { canonical } from '../numbers.js';
+import { store } from '../store.js';
+import { visible as shownToken } from '../tokens.js';
+import { Watching } from '../watching.js';
 import { hidden } from './head-rows.js';
 
 /** @param {number | null} window */
@@ -37,10 +39,11 @@ export class NwHeadMap extends Watching {
     const { ids, layer, head, read, position, map, mask: masked, visible: seen } = this.view;
     if (read !== this.#read) {
       this.#read = read;
-      this.#words = read.positions.map((/** @type {any} */ p) => word(p.token));
+      this.#words = read.positions.map((/** @type {any} */ p) => shownToken(p.token));
     }
     const point = `blocks.${layer}.attention.attention_weights`;
-    return html`<div class="part"><h3>The whole head</h3>
+    return html`<div class="part" aria-busy=${this.loading ? 'true' : nothing}>
+      <h3>The whole head</h3>${this.trouble()}
       <p class="muted">Rows are words that look, columns are words looked at. Click a row to choose
         its word.</p>
       <nw-matrix class="square" .data=${map.data} .rows=${this.#words} .columns=${this.#words}

@@ -3,9 +3,10 @@ import { html, nothing } from '../../vendor/lit/index.js';
 import './head-map.js';
 import { api } from '../api.js';
 import { exp, formula, fraction, op, row as line, sum, vector } from '../formula.js';
-import { quoted, word } from '../numbers.js';
-import { Watching } from '../store.js';
+import { stretch } from '../numbers.js';
 import { vector as slice } from '../tensors.js';
+import { quoted, word } from '../tokens.js';
+import { Watching } from '../watching.js';
 import {
   carried, firstColumn, headOf, hidden, product, sharing, strongest,
 } from './head-rows.js';
@@ -74,12 +75,12 @@ export class NwHead extends Watching {
 
   /** @param {any} view */
   #sentence({ read, position, layer, head, card, parts }) {
-    const says = `Head ${head} of layer ${layer} compares the query of `
-      + `${quoted(read.positions[position].token)} with the key of every earlier word.`;
+    const says = html`Head ${head} of layer ${layer} compares the query of
+      ${quoted(read.positions[position].token)} with the key of every earlier word.`;
     const others = sharing(card, head);
     if (!others.length) return says;
-    return `${says} It shares key/value head ${parts.shared} with `
-      + `head${others.length > 1 ? 's' : ''} ${others.join(', ')}.`;
+    return html`${says} It shares key/value head ${parts.shared} with
+      head${others.length > 1 ? 's' : ''} ${others.join(', ')}.`;
   }
 
   /** @param {any} view */
@@ -131,7 +132,7 @@ export class NwHead extends Watching {
     if (words <= most) return nothing;
     const go = (/** @type {number} */ to) => () => { this.first = Math.max(0, to); };
     return html`<span class="buttons paging">
-      <span class="muted">words ${first}–${Math.min(words, first + most) - 1} of ${words}</span>
+      <span class="muted">${stretch('word', first, first + most, words)}</span>
       <button type="button" ?disabled=${first === 0} @click=${go(first - most)}>Earlier</button>
       <button type="button" ?disabled=${first + most >= words}
         @click=${go(first + most)}>Later</button>

@@ -3,8 +3,10 @@
 
 import { html, nothing } from '../../vendor/lit/index.js';
 import { api } from '../api.js';
-import { percent, quoted, word } from '../numbers.js';
-import { Watching, store } from '../store.js';
+import { percent, stretch } from '../numbers.js';
+import { store } from '../store.js';
+import { quoted, spoken, visible } from '../tokens.js';
+import { Watching } from '../watching.js';
 import '../elements/nw-number.js';
 
 const BLOCK = 32; // positions of one question to the server, and columns of the grid
@@ -120,8 +122,9 @@ export class NwLens extends Watching {
           @focusin=${this.point} @focusout=${() => this.leave()} @click=${this.pick}>
           <thead><tr role="row"><th scope="col" role="columnheader">after</th>
             ${columns.map(({ position }) => html`<th scope="col" role="columnheader"
-              data-column=${position}
-              .textContent=${word(read.positions[position].token)}></th>`)}</tr></thead>
+              data-column=${position} aria-label=${spoken(read.positions[position].token)}
+              title=${visible(read.positions[position].token)}
+              .textContent=${visible(read.positions[position].token)}></th>`)}</tr></thead>
           <tbody>${stages.map((entry) => html`<tr role="row">
             <th scope="row" role="rowheader">${nameOf(entry.stage)}</th>
             ${columns.map((column) => this.cell(lens, entry, column, focus))}</tr>`)}</tbody>
@@ -150,8 +153,9 @@ export class NwLens extends Watching {
     return html`<td role="gridcell" class=${settled ? 'settled' : ''}
       data-row=${row} data-column=${position}
       tabindex=${focus.row === row && focus.column === column ? 0 : -1}
-      .style=${`--share:${guess.probability.toFixed(4)}`}
-      .textContent=${`${word(guess.token)}\n${percent(guess.probability)}`}></td>`;
+      .style=${`--share:${guess.probability.toFixed(4)}`} title=${visible(guess.token)}
+      aria-label="${spoken(guess.token)}, ${percent(guess.probability)}"
+      .textContent=${`${visible(guess.token)}\n${percent(guess.probability)}`}></td>`;
   }
 
   /** @param {number} count */
@@ -163,7 +167,7 @@ export class NwLens extends Watching {
     };
     return html`<div class="choices">
       ${count > BLOCK && !narrow.matches ? html`
-        <span class="muted">Words ${first}–${Math.min(count, first + BLOCK) - 1} of ${count}</span>
+        <span class="muted">${stretch('word', first, first + BLOCK, count)}</span>
         <button type="button" ?disabled=${first === 0}
           @click=${turn(first - BLOCK)}>Earlier words</button>
         <button type="button" ?disabled=${first + BLOCK >= count}

@@ -3,8 +3,10 @@
 
 import { html, nothing } from '../../vendor/lit/index.js';
 import { api } from '../api.js';
-import { counted, quoted, word } from '../numbers.js';
-import { Watching, store } from '../store.js';
+import { counted } from '../numbers.js';
+import { store } from '../store.js';
+import { quoted, word } from '../tokens.js';
+import { Watching } from '../watching.js';
 import '../elements/nw-number.js';
 
 export class NwNextWord extends Watching {

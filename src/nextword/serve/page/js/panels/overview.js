@@ -4,7 +4,7 @@
 import { html, nothing } from '../../vendor/lit/index.js';
 import { api } from '../api.js';
 import { exp, formula, fraction, op, sub, sum, text } from '../formula.js';
-import { Watching } from '../store.js';
+import { Watching } from '../watching.js';
 import '../elements/nw-panel.js';
 import './lens.js';
 import './thumbnails.js';

@@ -3,10 +3,12 @@ import { html, nothing } from '../../vendor/lit/index.js';
 import './arcs.js';
 import { api } from '../api.js';
 import { formula, op, vector } from '../formula.js';
-import { canonical, largest, plural, quoted, word } from '../numbers.js';
-import { Watching, store } from '../store.js';
+import { canonical, largest, plural } from '../numbers.js';
+import { store } from '../store.js';
 import '../teach/right.js';
 import { vector as slice } from '../tensors.js';
+import { legible, marked, quoted, word } from '../tokens.js';
+import { Watching } from '../watching.js';
 
 const MOST = 8; // words that have a bar of their own
 const ARCS = 40; // a longer sentence has no arcs
@@ -37,7 +39,7 @@ export class NwPosition extends Watching {
     const token = view ? view.read.positions[view.position].token : '';
     return html`<nw-panel .number=${2} .heading=${'One word and what it looks at'}
       .name=${'position-panel'} .loading=${this.loading} .sentence=${view
-        ? this.#sentence(view, quoted(token)) : ''}>
+        ? this.#sentence(view, token) : ''}>
       <div part="numbers">${this.trouble()}${view ? this.#numbers(view) : nothing}</div>
       <div part="formula">${formula(vector('word_vector', 'i'), op('='),
         vector('embedding', 'token'),
@@ -50,10 +52,10 @@ export class NwPosition extends Watching {
   /** @param {any} view @param {string} token */
   #sentence({ ends, position, card }, token) {
     const shifted = ends.get('token_shift') ? ' plus shares of the words just before it' : '';
-    const says = `The word vector of ${token} is its embedding${shifted}`;
-    if (ends.get('position')) return `${says} plus the encoding of position ${position}.`;
-    if (card.position !== 'rotary') return `${says}.`;
-    return `${says}; its position comes in later, by turning query and key.`;
+    const says = html`The word vector of ${quoted(token)} is its embedding${shifted}`;
+    if (ends.get('position')) return html`${says} plus the encoding of position ${position}.`;
+    if (card.position !== 'rotary') return html`${says}.`;
+    return html`${says}; its position comes in later, by turning query and key.`;
   }
 
   /** @param {any} view */
@@ -145,11 +147,11 @@ function told({ text, numbers }) {
   for (const { name, value, shown } of numbers) {
     const at = text.indexOf(shown, from);
     if (at < 0) continue;
-    parts.push(text.slice(from, at), html`<span class="told" data-name=${name}
+    parts.push(marked(legible(text.slice(from, at))), html`<span class="told" data-name=${name}
       data-value=${String(Math.fround(value))}>${shown}</span>`);
     from = at + shown.length;
   }
-  return [...parts, text.slice(from)];
+  return [...parts, marked(legible(text.slice(from)))];
 }
 
 /** @param {string} point @param {number} head @param {number} position */

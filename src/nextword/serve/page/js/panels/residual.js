@@ -4,8 +4,10 @@
 import { html, nothing } from '../../vendor/lit/index.js';
 import { api } from '../api.js';
 import { exp, formula, fraction, op, row, sub, sum, text, vector } from '../formula.js';
-import { largest, quoted } from '../numbers.js';
-import { Watching, store } from '../store.js';
+import { largest } from '../numbers.js';
+import { store } from '../store.js';
+import { quoted } from '../tokens.js';
+import { Watching } from '../watching.js';
 import { blockOf } from './lens.js';
 import '../elements/nw-number.js';
 import '../elements/nw-panel.js';
@@ -83,7 +85,7 @@ export class NwResidual extends Watching {
   render() {
     const { card } = store.state;
     const found = this.view;
-    return html`<nw-panel .number=${4} .heading=${'The residual and the fully connected layer'}
+    return html`<nw-panel .number=${card?.n_layers ? 4 : 3} .heading=${'The residual and the fully connected layer'}
       .sentence=${SENTENCE} .loading=${this.loading} .name=${'residual'}>
       <div part="numbers">
         ${this.trouble()}

@@ -2,8 +2,10 @@
 import { html, nothing } from '../../vendor/lit/index.js';
 import '../elements/nw-token-strip.js';
 import { formula, fraction, op, row, sub, sum, text, vector } from '../formula.js';
-import { plural, quoted } from '../numbers.js';
-import { Watching, store } from '../store.js';
+import { plural } from '../numbers.js';
+import { store } from '../store.js';
+import { quoted } from '../tokens.js';
+import { Watching } from '../watching.js';
 
 /** Panel 1: at every word, what the model predicts, and whether it came. */
 export class NwSentence extends Watching {
@@ -20,7 +22,9 @@ export class NwSentence extends Watching {
         <p class="totals">${this.#totals(read)}</p>
         <p class="legend muted"><span><span class="sign right" aria-hidden="true">✓</span> right:
           the most likely word came</span> <span><span class="sign wrong" aria-hidden="true">✗</span>
-          wrong: how likely the word that came was thought, and its rank</span></p>
+          wrong: how likely the word that came was thought, and its rank</span>
+          <span>Positions, layers and heads are counted from 0: position 0 is the first
+          word.</span></p>
       </div>
       <div part="formula">${formula('loss', op('='), fraction('1', 'n'), sum('i',
         row(op('−'), text('log '), vector('p', row(sub('word', row('i', op('+'), '1')))))))}
@@ -32,9 +36,11 @@ export class NwSentence extends Watching {
   /** @param {any} here */
   #sentence(here) {
     const first = 'At every word the model predicts the next one; ';
-    if (here.actual === null) return `${first}${quoted(here.predicted.token)} comes next, it says.`;
-    return `${first}after ${quoted(here.token)}, it says, comes ${quoted(here.predicted.token)}; `
-      + `what came is ${quoted(here.actual.token)}.`;
+    if (here.actual === null) {
+      return html`${first}${quoted(here.predicted.token)} comes next, it says.`;
+    }
+    return html`${first}after ${quoted(here.token)}, it says, comes
+      ${quoted(here.predicted.token)}; what came is ${quoted(here.actual.token)}.`;
   }
 
   /** @param {any} read */

@@ -4,7 +4,8 @@
 import { html, nothing } from '../../vendor/lit/index.js';
 import { thumbnail } from '../draw.js';
 import { shown as printed } from '../numbers.js';
-import { Watching, store } from '../store.js';
+import { store } from '../store.js';
+import { Watching } from '../watching.js';
 import '../elements/nw-number.js';
 
 /** @typedef {{layer: number, head: number}} Head */

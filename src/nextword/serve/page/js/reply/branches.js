@@ -2,21 +2,12 @@
 /** The branches of a reply as a tree: one line for each stretch of words without a fork. */
 
 import { html, LitElement, nothing } from '../../vendor/lit/index.js';
-import { plural, word } from '../numbers.js';
+import { plural } from '../numbers.js';
+import { legible, marked, textOf } from '../tokens.js';
 
 /** @typedef {import('./tree.js').Tree} Tree @typedef {import('./tree.js').Segment} Segment */
 
 const LONGEST = 90; // characters of a line; the rest is in the steps
-
-/**
- * Words as they would stand in a text: tokens that carry their own spaces are only put together.
- * @param {string[]} tokens
- */
-function joined(tokens) {
-  const spaced = tokens.some((token) => /^\s|\s$/.test(token));
-  if (!spaced) return tokens.map(word).join(' ');
-  return tokens.map((token) => (token.startsWith('<|') ? ` ${token}` : token)).join('').trim();
-}
 
 /** What there is to say of the end of a stretch. @param {Segment} segment */
 function ending({ nodes }) {
@@ -94,7 +85,7 @@ export class NwBranches extends LitElement {
    */
   line(lines, at, path, selected, cursor) {
     const { segment, level, place, among } = lines[at];
-    const text = joined(segment.nodes.map((/** @type {any} */ node) => node.choice.token));
+    const text = legible(textOf(segment.nodes.map((/** @type {any} */ { choice }) => choice.token)));
     const short = text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
     return html`<div role="treeitem"
       aria-level=${level} aria-setsize=${among} aria-posinset=${place}
@@ -103,7 +94,7 @@ export class NwBranches extends LitElement {
       .style=${`--level:${level - 1}`}
       @click=${() => this.show(segment.first)}
       @keydown=${(/** @type {KeyboardEvent} */ event) => this.move(event, lines, at)}>
-      <span class="words">${short}</span>
+      <span class="words" title=${short === text ? nothing : text}>${marked(short)}</span>
       ${segment.nodes[0].picked ? html`<span class="mark">your choice</span>` : nothing}
       <span class="muted">${plural(segment.nodes.length, 'word')}, ${ending(segment)}</span>
     </div>`;

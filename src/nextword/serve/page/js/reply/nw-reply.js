@@ -1,10 +1,12 @@
 // @ts-check
-/** Panel 6: the reply, a word at a time or to its end, with every word that could have come. */
+/** The Reply tab: the reply, a word at a time or to its end, with every word that could have come. */
 
 import { html, nothing } from '../../vendor/lit/index.js';
 import { formula, op, text } from '../formula.js';
-import { percent, plural, quoted, word } from '../numbers.js';
-import { store, Watching } from '../store.js';
+import { percent, plural } from '../numbers.js';
+import { store } from '../store.js';
+import { quoted, word } from '../tokens.js';
+import { Watching } from '../watching.js';
 import '../elements/nw-number.js';
 import '../elements/nw-panel.js';
 import './branches.js';
@@ -20,6 +22,7 @@ const SENTENCE = 'The model predicts the next word, adds it to the end of the se
 const FORMULA = formula(
   text('next word'), op('='), text('the choice from softmax(logits(last word))'),
 );
+const WAITING = 'The model is working out its reply …';
 const PROMPT_WORDS = 24; // of the prompt, before the reply
 const STEPS_SHOWN = 120; // a long reply is shown around the step that is looked at
 
@@ -33,7 +36,7 @@ const kept = {
 };
 
 export class NwReply extends Watching {
-  static keys = ['ids', 'read', 'card'];
+  static keys = ['ids', 'read', 'card', 'slow'];
 
   constructor() {
     super();
@@ -64,7 +67,11 @@ export class NwReply extends Watching {
   /** Begin a tree for what was read, unless it is a place in the tree that is there already. */
   adopt() {
     const { ids, read } = store.state;
-    if (!ids || !read) return;
+    if (!ids || !read) { // nothing was read, or what was asked last could not be
+      this.running?.abort();
+      kept.tree = null;
+      return;
+    }
     const known = kept.version === read.version ? this.tree?.find(ids) : null;
     if (known) {
       if (known.parent !== null) this.focused = known.id;
@@ -144,7 +151,7 @@ export class NwReply extends Watching {
       return html`<p class="quiet">Read a text first; the reply goes on from its end.</p>`;
     }
     const path = this.tree.path();
-    return html`<nw-panel .number=${6} .heading=${'Reply'} .sentence=${SENTENCE}
+    return html`<nw-panel .number=${1} .heading=${'Reply'} .sentence=${SENTENCE}
       .name=${'replying'}>
       <div part="numbers" class="reply">
         ${this.controls()}
@@ -152,7 +159,8 @@ export class NwReply extends Watching {
           kept.config = event.detail.config;
           this.requestUpdate();
         }}></nw-sampling>
-        <p id="reply-reason" role="status">${REASONS[this.reason ?? ''] ?? ''}</p>
+        <p id="reply-reason" role="status">${REASONS[this.reason ?? '']
+          ?? (this.running && store.state.slow ? WAITING : '')}</p>
         ${this.problem
           ? html`<p class="trouble" role="alert">${this.problem.message}</p>` : nothing}
         ${this.sentence(path)}

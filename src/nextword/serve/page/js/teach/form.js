@@ -1,7 +1,8 @@
 // @ts-check
 import { LitElement, html, nothing } from '../../vendor/lit/index.js';
-import { quoted, word } from '../numbers.js';
 import { store } from '../store.js';
+import { quoted, word } from '../tokens.js';
+import { spaced } from './correction.js';
 import { teaching } from './teaching.js';
 
 const WORDS = 40; // of the sentence before the word that is corrected
@@ -57,13 +58,14 @@ export class NwTeachForm extends LitElement {
   #carried({ words, was, right, said }) {
     const last = words[words.length - 1];
     const shown = words.slice(-WORDS);
-    const text = typeof right === 'number' ? word(said ?? `token ${right}`) : right;
+    const text = typeof right === 'number' ? (said ?? `token ${right}`).trim() : right;
+    const wanted = typeof right === 'number' ? said ?? text : spaced(right, words);
     return html`<div id="teach-carried">
       <p class="carried">${words.length > WORDS ? html`<span class="muted">…</span> ` : nothing}
         ${shown.slice(0, -1).map((token) => html`<span class="word">${word(token)}</span> `)}
         <strong class="word">${word(last)}</strong>
         <span class="said"><span class="unseen">; it said </span><del>${word(was)}</del></span>
-        <span class="wanted">${text ? word(text) : '?'}</span></p>
+        <span class="wanted">${wanted ? word(wanted) : '?'}</span></p>
       <div class="should"><label for="teach-right">After ${quoted(last)} should have come</label>
         <input id="teach-right" type="text" autocomplete="off" spellcheck="false" .value=${text}
           ?readonly=${this.off} @input=${this.#typed} @keydown=${this.#key}>

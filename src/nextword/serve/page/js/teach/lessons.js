@@ -1,6 +1,7 @@
 // @ts-check
 import { LitElement, html, nothing } from '../../vendor/lit/index.js';
-import { percent, quoted, word } from '../numbers.js';
+import { percent } from '../numbers.js';
+import { quoted, word } from '../tokens.js';
 import { teaching } from './teaching.js';
 
 /** The lessons that are kept in the model's folder, and how to take them back. */
@@ -55,8 +56,8 @@ export class NwLessons extends LitElement {
       (value === null || value === undefined ? html`<span class="muted">–</span>` : percent(value));
     return html`<tr role="row" class=${status} data-lesson=${number}>
       <th scope="row" role="rowheader" data-label="lesson">${number}</th>
-      <td role="cell" class="taught" data-label="taught"><span>${last ? html`${quoted(last)} → `
-        : html`<span class="muted">one word:</span> `}<strong>${word(reply)}</strong></span>
+      <td role="cell" class="taught" data-label="taught"><span>${last ? html`“${last.trim()}” → `
+        : html`<span class="muted">one word:</span> `}<strong>${reply.trim() || word(reply)}</strong></span>
         <time class="muted" datetime=${time}>${when(time)}</time></td>
       ${cell('reliability', share(reliability))}${cell('generality', share(generality))}
       ${cell('locality', share(locality))}${cell('seconds', seconds?.toFixed(1))}
@@ -69,7 +70,8 @@ export class NwLessons extends LitElement {
   #gone() {
     return html`<div class="part" id="no-longer"><h3>What no longer holds</h3>
       <ul>${this.gone.map(({ number, prompt, token, was, now, now_predicted: instead }) => html`
-        <li>Lesson ${number}${prompt?.length ? html`, after ${quoted(prompt[prompt.length - 1])}`
+        <li>Lesson ${number}${prompt?.length ? html`, after
+          “${prompt[prompt.length - 1].trim()}”`
           : nothing}: <strong class="newly-wrong">${word(token)}</strong>
           ${percent(was)} → ${percent(now)}; it now says ${quoted(instead)}.</li>`)}</ul></div>`;
   }

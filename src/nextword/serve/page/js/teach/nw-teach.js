@@ -1,12 +1,13 @@
 // @ts-check
 /**
- * Panels 7 to 10: a correction, what it changed, what else changed, and the lessons kept. Before
+ * The Teach tab: a correction, what it changed, what else changed, and the lessons kept. Before
  * the first lesson there is nothing yet that changed, and the others move up.
  */
 
 import { html, nothing } from '../../vendor/lit/index.js';
 import { formula, op, row, text, vector } from '../formula.js';
-import { store, Watching } from '../store.js';
+import { store } from '../store.js';
+import { Watching } from '../watching.js';
 import '../elements/nw-panel.js';
 import './account.js';
 import './chart.js';
@@ -56,9 +57,9 @@ export class NwTeach extends Watching {
   render() {
     const { started, lesson, listing, noLonger, phase, others } = teaching.state;
     const sentences = lesson?.sentences ?? started?.sentences;
-    let number = 8; // what it learned comes in between once there is something to show
+    let number = 2; // what it learned comes in between once there is something to show
     return html`<div id="teach-panel" class="teach">
-      <nw-panel .number=${7} .heading=${'Teach'} .sentence=${SENTENCE} .name=${'teaching'}>
+      <nw-panel .number=${1} .heading=${'Teach'} .sentence=${SENTENCE} .name=${'teaching'}>
         <div part="numbers">${this.#asking()}</div>
         <div part="formula">${this.#formula()}</div>
       </nw-panel>

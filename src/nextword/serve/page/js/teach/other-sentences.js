@@ -4,8 +4,9 @@
 import { api } from '../api.js';
 
 /**
- * @typedef {{key: string, turns: string[], ids: number[] | null, own: boolean, before: any,
- *   after: any}} Other `before` and `after` are readings, as of /api/read
+ * @typedef {{key: string, turns: string[], ids: number[] | null, own: boolean,
+ *   cut: boolean, whole: string | null, before: any, after: any}} Other `before` and `after` are
+ *   readings, as of /api/read; `cut` where the text goes on, `whole` what more is known of it
  */
 
 const MOST = 12;
@@ -48,13 +49,14 @@ export function drop(name, text) {
  */
 export async function gathered(name) {
   const texts = own(name);
-  const empty = { before: null, after: null };
+  const empty = { cut: false, whole: null, before: null, after: null };
   if (texts.length) {
     return texts.map((text) => ({ key: text, turns: [text], ids: null, own: true, ...empty }));
   }
   const { sentences } = await api.others();
-  return sentences.map((/** @type {any} */ { ids, turns, text }) =>
-    ({ key: ids.join(), turns: turns ?? [text], ids, own: false, ...empty }));
+  return sentences.map((/** @type {any} */ { ids, turns, text, cut, whole }) =>
+    ({ key: ids.join(), turns: turns ?? [text], ids, own: false, ...empty, cut,
+      whole }));
 }
 
 /**

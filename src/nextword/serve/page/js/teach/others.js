@@ -1,7 +1,8 @@
 // @ts-check
 import { LitElement, html, nothing } from '../../vendor/lit/index.js';
-import { plural, word } from '../numbers.js';
+import { plural } from '../numbers.js';
 import { store } from '../store.js';
+import { word } from '../tokens.js';
 import { add, drop } from './other-sentences.js';
 import { teaching } from './teaching.js';
 
@@ -36,10 +37,12 @@ export class NwTeachOthers extends LitElement {
   }
 
   /** @param {import('./other-sentences.js').Other} other @param {number} i */
-  #sentence({ turns, before, after, own }, i) {
+  #sentence({ turns, before, after, own, cut, whole }, i) {
     const same = before && after && before.ids.length === after.ids.length;
     return html`<li><div class="words">${before ? this.#words(before, same ? after : null)
-      : turns.map((turn, at) => [at ? END : nothing, html`<span>${turn}</span>`])}</div>
+      : turns.map((turn, at) => [at ? END : nothing, html`<span>${turn}</span>`])}${cut
+        ? html`<span class="cut">…</span>` : nothing}${whole === null ? nothing
+        : html` <details class="whole"><summary>The whole text</summary>${whole}</details>`}</div>
       <div class="counts">${before ? html`<nw-number .value=${before.n_right} .unit=${'count'}
           .name=${`others.before[${i}]`}></nw-number>${same ? html` → <nw-number
           .value=${after.n_right} .unit=${'count'} .name=${`others.after[${i}]`}></nw-number>`

@@ -1,6 +1,7 @@
 // @ts-check
 import { LitElement, html, nothing } from '../../vendor/lit/index.js';
-import { counted, plural, word } from '../numbers.js';
+import { counted, plural } from '../numbers.js';
+import { word } from '../tokens.js';
 import '../elements/nw-number.js';
 
 /** What a lesson measured: whether it holds, carries over, and what it left as it was. */

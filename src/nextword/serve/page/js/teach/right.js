@@ -2,8 +2,8 @@
 /** “This should have been …”: what carries a wrong word, or a wrong reply, to Teach. */
 
 import { LitElement, html, nothing } from '../../vendor/lit/index.js';
-import { quoted } from '../numbers.js';
 import { store } from '../store.js';
+import { quoted } from '../tokens.js';
 import { wordAfter } from './correction.js';
 
 /** Under panel 2's heading: what was said at this position, what came, and the way to mend it. */

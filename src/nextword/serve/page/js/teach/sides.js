@@ -1,6 +1,7 @@
 // @ts-check
 import { LitElement, html, nothing } from '../../vendor/lit/index.js';
-import { plural, quoted, word } from '../numbers.js';
+import { plural } from '../numbers.js';
+import { word } from '../tokens.js';
 import '../elements/nw-number.js';
 
 /** The same positions before and after the lesson, side by side; those not trained on below. */
@@ -37,12 +38,12 @@ export class NwTeachSides extends LitElement {
   #phrasing({ sentence, start }) {
     const { prompt, positions, right_before: before, right_after: after } = sentence;
     const right = positions.filter((/** @type {any} */ p) => p.after.right).length;
-    return html`<details class="fold phrasing"><summary>${quoted(prompt.join(' · '))}
+    return html`<details class="fold phrasing"><summary>“${prompt.join(' · ')}”
         <span class="muted">before</span> ${sign(before)}
         ${this.over ? html`<span class="muted">after</span> ${sign(after)}
           <span class="muted">${right} of ${plural(positions.length, 'word')}</span>` : nothing}
       </summary>
-      ${this.#table(sentence, start, `The same words after ${quoted(prompt.join(' · '))}`)}
+      ${this.#table(sentence, start, `The same words after “${prompt.join(' · ')}”`)}
       ${this.#replies(sentence)}</details>`;
   }
 
