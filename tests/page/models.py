@@ -20,6 +20,7 @@ from nextword.text.tokenizer_folder import Specials
 
 DIALOGUE = ["what is nextword", "awesome"]  # the article's, turn by turn
 NASTY = "<img src=x onerror=nastyRan=1>"  # a token that would run if it were taken for HTML
+PIECES = ["I am. I think I see a tree\n\n\tI said: naïve 日本 I am " * 3, "a tree a tree I am"]
 NAMES = (
     "the", "old", "river", "cat", "dog", "small", "bridge", "near", "sees", "hears", "who",
     "under", "a", "boat", "and", "quiet", "winter", "walks", "to", "light", "stone", "green",
@@ -105,6 +106,22 @@ def deep(*, width: int = 96, context: int = 64, preset_name: str = "gpt2") -> La
     return LanguageModel(decoder, tokenizer, kind="text")
 
 
+def pieces() -> LanguageModel:
+    """Two layers of two heads, of random weights, whose tokens carry spaces and parts of letters."""
+    tokenizer = Tokenizer.learn(PIECES, kind="bpe", vocab_size=290)
+    config = preset(
+        "llama", vocab_size=tokenizer.vocab_size, context_length=64, d_model=32,
+        n_layers=2, n_heads=2, n_kv_heads=2,
+    )  # fmt: skip
+    decoder = Decoder(config)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(std=0.35, generator=generator)
+    return LanguageModel(decoder, tokenizer, kind="text")
+
+
 def learned(folder: Path) -> Path:
     """Train a model of the seed preset on TAUGHT, two of it held out; its folder."""
     data = folder / "taught.jsonl"
@@ -137,5 +154,6 @@ MAKERS: dict[str, Callable[[], LanguageModel]] = {
     "nasty": lambda: seed2(words=(*WORDS[:3], NASTY)),
     "deep": deep,
     "llama": lambda: deep(preset_name="llama"),
+    "pieces": pieces,
     "gpt2": lambda: deep(width=768, context=1024),
 }

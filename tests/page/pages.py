@@ -3,13 +3,15 @@
 import re
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
-from playwright.sync_api import BrowserContext, Page
+from playwright.sync_api import BrowserContext, Page, Route
+from playwright.sync_api import Error as BrowserError
 
 READY = "html[data-ready='1']"
 SETTLED_MS = 20_000  # on two busy cores, for the largest model of these tests
@@ -101,6 +103,19 @@ class Opened:
         found = self.page.evaluate(NUMBERS, within)
         return [Shown(**number | {"value": as_float(number["value"])}) for number in found]
 
+    def held(self, path: str) -> "Held":
+        """Hold back all requests for a path from now on."""
+        held = Held()
+        self.page.route(f"{self.address}{path}", lambda route: held.take(route))
+        return held
+
+    def refused(self, path: str) -> None:
+        """Let the server fail at all requests for a path until `unroute_all`."""
+        error = {"error": {"message": "the server had a fault", "code": "internal"}}
+        self.page.route(
+            f"{self.address}{path}", lambda route: route.fulfill(status=500, json=error)
+        )
+
     def focused(self) -> str:
         """Where the keyboard is: `#id`, or the element's name and label."""
         script = """() => { const e = document.activeElement;
@@ -121,6 +136,36 @@ class Opened:
                 return
             self.page.keyboard.press(key)
         raise AssertionError(f"{most} × {key} do not lead to {condition}: now {self.focused()}")
+
+
+@dataclass
+class Held:
+    """Requests that are held back until they are let go.
+
+    Attributes:
+        requests: in the order in which they came.
+        over: whether they are let go, and further ones are not held back.
+    """
+
+    requests: list[Route] = field(default_factory=list)
+    over: bool = False
+
+    def take(self, request: Route) -> None:
+        """Hold a request back, or send it on at once."""
+        self.requests.append(request)
+        if self.over:
+            self.send(-1)
+
+    def send(self, place: int) -> None:
+        """Send one on, unless the page no longer waits for it."""
+        with suppress(BrowserError):
+            self.requests[place].continue_()
+
+    def let_go(self) -> None:
+        """Send all on, the oldest first."""
+        self.over = True
+        for place in range(len(self.requests)):
+            self.send(place)
 
 
 def as_float(text: str) -> float:

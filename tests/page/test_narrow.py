@@ -1,4 +1,4 @@
-"""A telephone of 360 pixels, and a window at 200 %: nothing scrolls sideways, all can be hit."""
+"""A telephone, and a window at 200 %: nothing scrolls sideways, no number breaks, all can be hit."""
 
 from collections.abc import Callable
 
@@ -8,6 +8,21 @@ from tests.page.conftest import Open, Student
 from tests.page.lessons import carry, press, read, teach
 from tests.page.pages import Opened
 
+BROKEN = """() => {
+  const found = [];
+  const texts = document.createTreeWalker(document.querySelector('nw-page'), NodeFilter.SHOW_TEXT);
+  for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+    if (!text.parentElement.checkVisibility() || text.parentElement.closest('math, svg')) continue;
+    for (const number of text.data.matchAll(/[−-]?\\d+(?:\\.\\d+)?(?: ?%)?/g)) {
+      const range = document.createRange();
+      range.setStart(text, number.index);
+      range.setEnd(text, number.index + number[0].length);
+      const lines = new Set([...range.getClientRects()].map(box => Math.round(box.top)));
+      if (lines.size > 1) found.push(`${number[0]} in ${text.parentElement.outerHTML}`);
+    }
+  }
+  return found;
+}"""
 LEAST = 24  # pixels of a target, each way (WCAG 2.2, 2.5.8)
 WIDE = """() => document.documentElement.scrollWidth > innerWidth
   ? [...document.querySelectorAll('body *')].filter(e => {
@@ -32,12 +47,14 @@ def assert_fits(page: Opened) -> None:
     """The body does not scroll sideways, and every target is large enough."""
     assert page.page.evaluate(WIDE) == []
     assert page.page.evaluate(SMALL, LEAST) == []
+    assert page.page.evaluate(BROKEN) == []
 
 
-@pytest.mark.parametrize("width", [360, 640])
-@pytest.mark.parametrize("name", ["seed2", "deep"])
+@pytest.mark.parametrize("width", [320, 390, 640])
+@pytest.mark.parametrize("name", ["seed2", "deep", "pieces"])
 def test_reading(opened: Open, addresses: Callable[[str], str], name: str, width: int) -> None:
     turns = models.DIALOGUE if name == "seed2" else [models.SENTENCE]
+    turns = ["I am I\n\tnaïve 日本. I I"] if name == "pieces" else turns
     with opened(addresses(name), width=width, height=740) as page:
         page.go(turns, position=4, layer=0, head=0)
         page.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
@@ -47,8 +64,9 @@ def test_reading(opened: Open, addresses: Callable[[str], str], name: str, width
         assert_fits(page)
 
 
-def test_replying(opened: Open, addresses: Callable[[str], str]) -> None:
-    with opened(addresses("seed2"), width=360, height=740) as page:
+@pytest.mark.parametrize("width", [320, 390])
+def test_replying(opened: Open, addresses: Callable[[str], str], width: int) -> None:
+    with opened(addresses("seed2"), width=width, height=740) as page:
         page.go(models.DIALOGUE[:1])
         page.page.locator("#tab-reply").click()
         page.page.locator("#reply-run").click()
@@ -58,7 +76,7 @@ def test_replying(opened: Open, addresses: Callable[[str], str]) -> None:
         assert_fits(page)
 
 
-@pytest.mark.parametrize(("width", "letters"), [(360, 100), (1280, 200)])
+@pytest.mark.parametrize(("width", "letters"), [(320, 100), (390, 100), (1280, 200)])
 def test_teaching(opened: Open, student: Student, width: int, letters: int) -> None:
     """On a telephone, and with letters of 200 %: before a lesson, after it, and when it is kept."""
     with opened(student.address, width=width, height=740) as page:

@@ -46,7 +46,7 @@ def test_next_word_is_numpys(opened: Open, addresses: Callable[[str], str]) -> N
         assert steps.count() == 2
         for place, token in enumerate(expected[len(PROMPT) :]):
             assert NAMES[token] in steps.nth(place).inner_text()
-        printed = {n.name: n.value for n in page.numbers("#panel-6")}
+        printed = {n.name: n.value for n in page.numbers("#panel-1")}
         for place in range(2):
             so_far = expected[: len(PROMPT) + place]
             likely = Truth(so_far).probabilities[-1, expected[len(PROMPT) + place]]
@@ -59,7 +59,7 @@ def test_every_candidate_has_both_probabilities(
     """With top-k 2 all others are greyed and said to be excluded."""
     with opened(addresses("seed2")) as page:
         replying(page)
-        page.page.locator("#panel-6 details summary").first.click()
+        page.page.locator("#panel-1 details summary").first.click()
         page.page.get_by_label("top-k", exact=False).fill("2")
         page.page.keyboard.press("Tab")
         next_word(page)
@@ -69,7 +69,7 @@ def test_every_candidate_has_both_probabilities(
         assert excluded.count() == 5
         probabilities = Truth(PROMPT).probabilities[-1]
         best = Truth(PROMPT).ranked(len(PROMPT) - 1)
-        text = page.page.locator("#panel-6").inner_text()
+        text = page.page.locator("#panel-1").inner_text()
         share = probabilities[best[0]] / (probabilities[best[0]] + probabilities[best[1]])
         assert f"{100 * probabilities[best[0]]:.1f} %" in text
         assert f"{100 * share:.1f} %" in text or math.isclose(share, 1)
@@ -111,7 +111,7 @@ def test_an_alternative_makes_a_branch(opened: Open, addresses: Callable[[str], 
         items.first.click()
         page.ready()
         first = Truth(PROMPT).ranked(len(PROMPT) - 1)[0]
-        assert NAMES[first] in page.page.locator("#panel-6").inner_text()
+        assert NAMES[first] in page.page.locator("#panel-1").inner_text()
 
 
 def test_stop_ends_a_long_reply(opened: Open, addresses: Callable[[str], str]) -> None:

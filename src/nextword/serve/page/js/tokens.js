@@ -52,11 +52,12 @@ function nameOf([, letter, times, code, digits]) {
 }
 
 /**
- * A text with marks, of `visible` or of the server, in which they are faint and have names.
- * @param {string} text
+ * A text of the server or of `visible`, in which the marks are faint and have names.
+ * @param {string} content
  * @returns {unknown}
  */
-export function marked(text) {
+export function marked(content) {
+  const text = legible(content);
   const parts = [];
   let from = 0;
   for (const found of text.matchAll(MARK)) {
@@ -69,7 +70,8 @@ export function marked(text) {
 
 /** A text with marks as it is spoken: `␣I` is “space I”. @param {string} text */
 export function spokenText(text) {
-  return text.replace(MARK, (...found) => `${nameOf(/** @type {any} */ (found))} `).trim();
+  return text.replace(MARK, (...found) => ` ${nameOf(/** @type {any} */ (found))} `)
+    .replace(/ {2,}/g, ' ').trim();
 }
 
 /** A token as it is spoken. @param {string} token */

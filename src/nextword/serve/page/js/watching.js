@@ -11,14 +11,13 @@ const FINAL = ['not_recorded', 'version_changed']; // problems that stay however
 
 /**
  * An element that draws from the store. `keys` name what it watches. What `load` returns (or
- * promises) becomes `view`. Until then `loading` is true and the old view stays; once that takes
- * long, `waiting` is true too, and a view of another sentence goes. A call that a newer one
+ * promises) becomes `view`. Until then it is `aria-busy` and the old view stays; once that takes
+ * long, `waiting` is true, and a view of another sentence goes. A call that a newer one
  * overtook is forgotten; any other failure becomes `problem`, and what stood there before goes.
  */
 export class Watching extends LitElement {
   static keys = /** @type {string[]} */ ([]);
   view = /** @type {any} */ (null);
-  loading = false;
   waiting = false;
   problem = /** @type {any} */ (null);
   #turn = 0;
@@ -58,7 +57,7 @@ export class Watching extends LitElement {
     const turn = this.#turn;
     if (store.state.hover) await new Promise((done) => { setTimeout(done, HOVER_WAIT); });
     if (turn !== this.#turn) return;
-    this.loading = true;
+    this.setAttribute('aria-busy', 'true');
     this.#timer ||= window.setTimeout(() => this.#wait(), store.LONG);
     this.requestUpdate();
     const { ids } = store.state;
@@ -83,7 +82,7 @@ export class Watching extends LitElement {
   #settle() {
     clearTimeout(this.#timer);
     this.#timer = 0;
-    this.loading = false;
+    this.removeAttribute('aria-busy');
     this.waiting = false;
     this.requestUpdate();
   }

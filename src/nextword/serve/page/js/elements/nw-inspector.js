@@ -3,7 +3,7 @@ import { LitElement, html, nothing } from '../../vendor/lit/index.js';
 import { api } from '../api.js';
 import { canonical, shown } from '../numbers.js';
 import { store } from '../store.js';
-import { legible, marked } from '../tokens.js';
+import { marked } from '../tokens.js';
 
 /** How one number was computed: the equation with its values put in. */
 export class NwInspector extends LitElement {
@@ -98,12 +98,13 @@ export class NwInspector extends LitElement {
       ${formula ? html`<p class="code wide">${formula}</p>` : nothing}
       <div class="scroller" tabindex="0" role="region" aria-label="The terms">
       <table class="plain terms"><tbody>
-        ${terms.map((/** @type {any} */ term) => html`<tr><th scope="row">${marked(legible(term.label))}</th>
+        ${terms.map((/** @type {any} */ term) => html`<tr>
+          <th scope="row">${marked(term.label)}</th>
           <td>${shown(term.left)}</td><td class="muted">×</td><td>${shown(term.right)}</td>
           <td class="muted">=</td><td>${shown(term.product)}</td></tr>`)}
         ${left > 0 ? this.#line(`the other ${left} together`, rest) : nothing}
         ${added === null ? nothing : this.#line('added: bias or residual', added)}
-        ${steps.map((/** @type {any} */ step) => this.#line(marked(legible(step.label)), step.value))}
+        ${steps.map((/** @type {any} */ step) => this.#line(marked(step.label), step.value))}
         <tr class="total"><th scope="row">result</th><td colspan="4"></td>
           <td>${shown(result)}</td></tr>
       </tbody></table></div>`;

@@ -104,7 +104,8 @@ export class NwMatrix extends LitElement {
     const limit = this.data instanceof Uint8Array ? 1 : this.strongest;
     const named = Math.max(rows, columns) <= NAMED && !narrow.matches;
     const edge = (/** @type {string} */ side, /** @type {string[]} */ words) => html`<div
-      class=${side} aria-hidden="true">${words.map((name) => html`<span title=${name}>${marked(name)}</span>`)}</div>`;
+      class=${side} aria-hidden="true">${words.map((name) => html`<span
+        title=${name}>${marked(name)}</span>`)}</div>`;
     return html`<div class=${named ? 'named' : ''}>
       ${named ? [edge('above', this.columns), edge('beside', this.rows)] : nothing}
       <div class="grid-frame" role="grid" tabindex="0" aria-label=${this.label}

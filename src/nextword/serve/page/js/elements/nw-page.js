@@ -33,7 +33,8 @@ export class NwPage extends Watching {
         ${store.state.tab === 'teach' ? this.#error()
           : html`<nw-text></nw-text>${this.#stale()}`}
         ${this.#recorded()}${this.#unmet()}
-        <div id="page" aria-busy=${this.#before ? 'true' : nothing} role=${store.state.recorded ? nothing : 'tabpanel'}
+        <div id="page" aria-busy=${this.#before ? 'true' : nothing}
+          role=${store.state.recorded ? nothing : 'tabpanel'}
           aria-labelledby=${store.state.recorded ? nothing : `tab-${store.state.tab}`}>
           ${this.#tab()}
         </div>

@@ -6,12 +6,12 @@ import { LitElement, html, nothing, render } from '../../vendor/lit/index.js';
  *
  * Its children with `part="numbers"` and `part="formula"` are moved into the frame once; they must
  * therefore stand in the template as they are, not inside a condition. `sentence` is a string or a
- * template. While `loading`, the old content stays at half strength and `data-ready` is away.
+ * template. While the element around it is busy, the old content stays at half strength.
  */
 export class NwPanel extends LitElement {
   static properties = {
     number: { attribute: false }, heading: { attribute: false }, sentence: { attribute: false },
-    loading: { attribute: false }, name: { attribute: false },
+    name: { attribute: false },
   };
 
   #section = /** @type {HTMLElement | null} */ (null);
@@ -22,7 +22,6 @@ export class NwPanel extends LitElement {
     this.heading = '';
     /** @type {unknown} */
     this.sentence = '';
-    this.loading = false;
     /** the class that styles this panel, such as `one-head` */
     this.name = '';
   }
@@ -58,9 +57,6 @@ export class NwPanel extends LitElement {
     section.id = id;
     section.className = `panel ${this.name}`;
     section.setAttribute('aria-labelledby', `${id}-heading`);
-    section.toggleAttribute('data-ready', !this.loading);
-    if (this.loading) section.setAttribute('aria-busy', 'true');
-    else section.removeAttribute('aria-busy');
     render(html`
       <h2 id="${id}-heading" tabindex="-1">
         <span class="ordinal" aria-hidden="true">${this.number}</span>${this.heading}</h2>

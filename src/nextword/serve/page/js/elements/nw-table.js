@@ -43,8 +43,8 @@ export class NwTable extends LitElement {
       ${whole ? nothing : this.#pages({ top, left, tall, wide })}
       <div class="scroller" tabindex="0" role="region" aria-label=${this.caption}>
         <table class="plain"><caption>${this.caption}</caption>
-          <thead><tr><td></td>${columns.map((name) => html`<th scope="col">${marked(name)}</th>`)}</tr>
-          </thead>
+          <thead><tr><td></td>${columns.map((name) => html`<th
+            scope="col">${marked(name)}</th>`)}</tr></thead>
           <tbody>${rows.map((name, r) => html`<tr><th scope="row">${marked(name)}</th>
             ${columns.map((_, c) => html`<td>${this.cell(top + r, left + c)}</td>`)}</tr>`)}
           </tbody></table></div>`;

@@ -5,7 +5,7 @@ import { html, nothing } from '../../vendor/lit/index.js';
 import { api } from '../api.js';
 import { counted, shown as printed } from '../numbers.js';
 import { store } from '../store.js';
-import { legible, marked, quoted, quotedText } from '../tokens.js';
+import { marked, quoted, quotedText } from '../tokens.js';
 import { Watching } from '../watching.js';
 import '../elements/nw-bars.js';
 import '../elements/nw-number.js';
@@ -110,8 +110,7 @@ export class NwAccount extends Watching {
     const sizes = [...top.map(({ amount }) => amount), others ? left : 0].map(Math.abs);
     const full = Math.max(1e-12, ...sizes);
     const rival = meta.against === null ? '' : html` and not ${quoted(meta.against)}`;
-    return html`<section class="account part" aria-label="The account"
-      aria-busy=${this.loading ? 'true' : nothing}>
+    return html`<section class="account part" aria-label="The account">
       <h3>The account: why ${quoted(meta.token)}${rival}</h3>
       ${this.trouble()}
       ${this.choices()}
@@ -135,7 +134,7 @@ export class NwAccount extends Watching {
 
   /** A head's part is a way to that head. @param {Part} part */
   label({ label: named, layer, head }) {
-    const label = typeof named === 'string' ? marked(legible(named)) : named;
+    const label = typeof named === 'string' ? marked(named) : named;
     if (layer === null || head === null) return label;
     return html`<button type="button" class="link" title="Look at this head"
       @click=${() => store.select({ layer, head, level: 'head' })}>${label}</button>`;

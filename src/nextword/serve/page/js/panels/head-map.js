@@ -42,8 +42,7 @@ export class NwHeadMap extends Watching {
       this.#words = read.positions.map((/** @type {any} */ p) => shownToken(p.token));
     }
     const point = `blocks.${layer}.attention.attention_weights`;
-    return html`<div class="part" aria-busy=${this.loading ? 'true' : nothing}>
-      <h3>The whole head</h3>${this.trouble()}
+    return html`<div class="part"><h3>The whole head</h3>${this.trouble()}
       <p class="muted">Rows are words that look, columns are words looked at. Click a row to choose
         its word.</p>
       <nw-matrix class="square" .data=${map.data} .rows=${this.#words} .columns=${this.#words}

@@ -60,7 +60,7 @@ export class NwHead extends Watching {
   render() {
     const { view } = this;
     return html`<nw-panel .number=${3} .heading=${'One head, step by step'} .name=${'head-panel'}
-      .loading=${this.loading} .sentence=${view ? this.#sentence(view) : ''}>
+      .sentence=${view ? this.#sentence(view) : ''}>
       <div part="numbers">${this.trouble()}${view ? this.#numbers(view) : nothing}
         <nw-head-map></nw-head-map></div>
       <div part="formula">

@@ -116,7 +116,7 @@ export class NwLens extends Watching {
         layer: approximate. <b class="settled">Underlined</b>: already the word of the last row.</p>
       ${this.trouble()}
       ${this.choices(read.positions.length)}
-      <div class="lens-scroll" aria-busy=${this.loading ? 'true' : nothing}>
+      <div class="lens-scroll">
         <table id="lens-grid" role="grid" aria-label="Next word by layer and position"
           @keydown=${this.key} @pointerover=${this.point} @pointerleave=${() => this.leave()}
           @focusin=${this.point} @focusout=${() => this.leave()} @click=${this.pick}>

@@ -22,8 +22,7 @@ export class NwNextWord extends Watching {
   render() {
     if (!this.view) return this.trouble();
     const { next, position } = this.view;
-    return html`<section class="next-word part" aria-label="The next word"
-      aria-busy=${this.loading ? 'true' : nothing}>
+    return html`<section class="next-word part" aria-label="The next word">
       <h3>The next word after ${quoted(this.view.word)}</h3>
       ${this.trouble()}
       <p>The largest logit is taken off every logit, exp makes them positive, and each is divided by

@@ -37,7 +37,7 @@ export class NwOverview extends Watching {
   render() {
     const reach = (/** @type {CustomEvent} */ event) => { this.depth = event.detail.depth; };
     return html`<nw-panel .number=${5} .heading=${'All layers and heads'} .sentence=${SENTENCE}
-      .loading=${this.loading} .name=${'overview'}>
+      .name=${'overview'}>
       <div part="numbers" @nw-reach=${reach}>
         ${this.trouble()}
         ${this.view ? html`

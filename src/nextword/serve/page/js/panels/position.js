@@ -7,7 +7,7 @@ import { canonical, largest, plural } from '../numbers.js';
 import { store } from '../store.js';
 import '../teach/right.js';
 import { vector as slice } from '../tensors.js';
-import { legible, marked, quoted, word } from '../tokens.js';
+import { marked, quoted, word } from '../tokens.js';
 import { Watching } from '../watching.js';
 
 const MOST = 8; // words that have a bar of their own
@@ -38,7 +38,7 @@ export class NwPosition extends Watching {
     const view = this.view;
     const token = view ? view.read.positions[view.position].token : '';
     return html`<nw-panel .number=${2} .heading=${'One word and what it looks at'}
-      .name=${'position-panel'} .loading=${this.loading} .sentence=${view
+      .name=${'position-panel'} .sentence=${view
         ? this.#sentence(view, token) : ''}>
       <div part="numbers">${this.trouble()}${view ? this.#numbers(view) : nothing}</div>
       <div part="formula">${formula(vector('word_vector', 'i'), op('='),
@@ -147,11 +147,11 @@ function told({ text, numbers }) {
   for (const { name, value, shown } of numbers) {
     const at = text.indexOf(shown, from);
     if (at < 0) continue;
-    parts.push(marked(legible(text.slice(from, at))), html`<span class="told" data-name=${name}
+    parts.push(marked(text.slice(from, at)), html`<span class="told" data-name=${name}
       data-value=${String(Math.fround(value))}>${shown}</span>`);
     from = at + shown.length;
   }
-  return [...parts, marked(legible(text.slice(from)))];
+  return [...parts, marked(text.slice(from))];
 }
 
 /** @param {string} point @param {number} head @param {number} position */

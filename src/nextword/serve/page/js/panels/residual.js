@@ -85,8 +85,9 @@ export class NwResidual extends Watching {
   render() {
     const { card } = store.state;
     const found = this.view;
-    return html`<nw-panel .number=${card?.n_layers ? 4 : 3} .heading=${'The residual and the fully connected layer'}
-      .sentence=${SENTENCE} .loading=${this.loading} .name=${'residual'}>
+    return html`<nw-panel .number=${card?.n_layers ? 4 : 3}
+      .heading=${'The residual and the fully connected layer'}
+      .sentence=${SENTENCE} .name=${'residual'}>
       <div part="numbers">
         ${this.trouble()}
         ${found && card ? this.addition(card, found) : nothing}

@@ -85,7 +85,8 @@ export class NwBranches extends LitElement {
    */
   line(lines, at, path, selected, cursor) {
     const { segment, level, place, among } = lines[at];
-    const text = legible(textOf(segment.nodes.map((/** @type {any} */ { choice }) => choice.token)));
+    const tokens = segment.nodes.map((/** @type {any} */ { choice }) => choice.token);
+    const text = legible(textOf(tokens));
     const short = text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
     return html`<div role="treeitem"
       aria-level=${level} aria-setsize=${among} aria-posinset=${place}

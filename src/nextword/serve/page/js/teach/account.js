@@ -1,7 +1,7 @@
 // @ts-check
 import { LitElement, html, nothing } from '../../vendor/lit/index.js';
 import { shown } from '../numbers.js';
-import { legible, marked, quoted } from '../tokens.js';
+import { marked, quoted } from '../tokens.js';
 import '../elements/nw-bars.js';
 
 /** The account of the changed word: what spoke for it and not for the old one, before and after. */
@@ -40,7 +40,8 @@ export class NwTeachAccount extends LitElement {
   #side(title, when, parts, sum, full) {
     const rows = [
       ...parts.map(({ name, label, amount }) => ({
-        id: name, label: marked(legible(label)), value: amount, name: `lesson.account.${when}.${name}` })),
+        id: name, label: marked(label), value: amount,
+        name: `lesson.account.${when}.${name}` })),
       { id: 'others', label: 'all others', value: remaining(parts, sum), muted: true },
       { id: 'total', label: 'sum = difference', value: sum,
         name: `lesson.account.${when}.total` },

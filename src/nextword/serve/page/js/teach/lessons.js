@@ -57,7 +57,8 @@ export class NwLessons extends LitElement {
     return html`<tr role="row" class=${status} data-lesson=${number}>
       <th scope="row" role="rowheader" data-label="lesson">${number}</th>
       <td role="cell" class="taught" data-label="taught"><span>${last ? html`“${last.trim()}” → `
-        : html`<span class="muted">one word:</span> `}<strong>${reply.trim() || word(reply)}</strong></span>
+        : html`<span class="muted">one word:</span> `}<strong>${last
+          ? reply.trim() : word(reply)}</strong></span>
         <time class="muted" datetime=${time}>${when(time)}</time></td>
       ${cell('reliability', share(reliability))}${cell('generality', share(generality))}
       ${cell('locality', share(locality))}${cell('seconds', seconds?.toFixed(1))}
