@@ -107,7 +107,7 @@ def deep(*, width: int = 96, context: int = 64, preset_name: str = "gpt2") -> La
 
 
 def pieces() -> LanguageModel:
-    """Two layers of two heads, of random weights, whose tokens carry spaces and parts of letters."""
+    """Two layers of two heads, with random weights; tokens carry spaces and parts of letters."""
     tokenizer = Tokenizer.learn(PIECES, kind="bpe", vocab_size=290)
     config = preset(
         "llama", vocab_size=tokenizer.vocab_size, context_length=64, d_model=32,

@@ -1,4 +1,4 @@
-"""A telephone, and a window at 200 %: nothing scrolls sideways, no number breaks, all can be hit."""
+"""Telephones, and a window at 200 %: no sideways scrolling, no broken number, large targets."""
 
 from collections.abc import Callable
 

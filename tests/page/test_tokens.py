@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from tests.page import models
 from tests.page.conftest import Open
 from tests.page.pages import Opened
 
@@ -74,7 +73,7 @@ def test_the_same_marks_in_every_panel(page: Opened) -> None:
 
 def test_the_marks_have_names_for_those_who_listen(page: Opened) -> None:
     first = page.page.get_by_role("option", name=re.compile(r"^I ?, position 0"))
-    third = page.page.get_by_role("option", name=re.compile(r"^space ?I ?, position 2"))
+    third = page.page.get_by_role("option", name=re.compile(r"^space I ?, position 2"))
     assert first.count() == third.count() == 1
     page.page.locator("#strip [data-position='2']").click()
     page.until(f"{SPOKEN}.includes('“space I”')")

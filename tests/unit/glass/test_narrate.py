@@ -79,7 +79,8 @@ def test_the_sentences_word_by_word() -> None:
     weights = trace.row("blocks.0.attention.attention_weights", 3)[0].tolist()
     a, b = sorted(range(4), key=lambda j: -weights[j])[:2]
     named = [
-        f"“{WORDS[j].replace(' ', '␣')}”{' itself' * (j == 3)} ({what}{weights[j]:.2f}, layer 0 head 0)"
+        f"“{WORDS[j].replace(' ', '␣')}”{' itself' * (j == 3)} "
+        f"({what}{weights[j]:.2f}, layer 0 head 0)"
         for j, what in ((a, "weight "), (b, ""))
     ]
     assert texts[1] == f"It looked most at {named[0]} and {named[1]}."

@@ -127,7 +127,9 @@ def test_the_chain_shows_it_where_the_word_comes_in() -> None:
 def test_the_sentences_say_what_carried(trace: Trace) -> None:
     texts = [told.text for told in trace.narrate(2).sentences]
     # all but “mat” round to probability 0, and the first of them is the runner-up: 12 each
-    said = "Through token shift, “␣cat” pushed “␣mat” up by 315.00 and “the” by 64.50 against “the”."
+    said = (
+        "Through token shift, “␣cat” pushed “␣mat” up by 315.00 and “the” by 64.50 against “the”."
+    )
     assert texts[1] == said
     heads = record(loud(config_of("token shift")), torch.tensor([3, 1, 4]), keep=())
     told = " ".join(sentence.text for sentence in heads.narrate(2).sentences)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ from tests.unit.serve.calls import Browser, Reply, call, post
 from tests.unit.serve.models import SENTENCE, article, talker
 
 from nextword.language_model import LanguageModel
+from nextword.serve import teach as routes
 from nextword.serve import teaching as module
 from nextword.serve.answers import exact
 from nextword.serve.app import make_app
+from nextword.serve.teach import MOST_TOKENS
 from nextword.teach.config import RATES, TeachingConfig
 from nextword.teach.lesson import TeachingStep
 from nextword.teach.undo import undo
@@ -255,6 +258,32 @@ def test_the_other_sentences_are_held_out_ones(folder: Path) -> None:
     for item in found["sentences"]:
         assert item["text"] == lm.tokenizer.decode(item["ids"])
     assert call(app, "GET", "/api/teach/others").json == found
+
+
+@pytest.mark.parametrize(
+    ("n_tokens", "ends", "cut", "known_whole"),
+    [
+        (3, True, False, False),
+        (3, False, True, False),  # the document goes on after the sequence
+        (MOST_TOKENS, True, False, False),
+        (MOST_TOKENS + 1, True, True, True),
+    ],
+)
+def test_an_other_sentence_that_is_cut_says_so(
+    n_tokens: int,
+    ends: bool,
+    cut: bool,
+    known_whole: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+) -> None:
+    lm = LanguageModel.load(folder)
+    tokens = [5] * (n_tokens - 1) + [lm.tokenizer.end_id if ends else 6]
+    sample = SimpleNamespace(known=(np.array([tokens]), None, None), held_out=None)
+    monkeypatch.setattr(routes, "read_reservoir", lambda *_, **__: sample)
+    (item,) = call(make_app(lm), "GET", "/api/teach/others").json["sentences"]
+    assert (item["ids"], item["cut"]) == (tokens[:MOST_TOKENS], cut)
+    assert item["whole"] == (lm.tokenizer.decode(tokens) if known_whole else None)
 
 
 def test_what_a_lesson_is_like_is_told(folder: Path) -> None:

@@ -80,8 +80,9 @@ export function spoken(token) { return spokenText(visible(token)); }
 /** A token as people read it. @param {string} token */
 export function word(token) {
   const text = visible(token);
-  return text.length < LONG ? marked(text) : html`<span class="token"
-    title=${text}>${marked(text)}</span>`;
+  if (text === token && text.length < LONG) return text;
+  return text.length < LONG ? html`<span class="token short">${marked(text)}</span>`
+    : html`<span class="token" title=${text}>${marked(text)}</span>`;
 }
 
 /** A token in quotation marks. @param {string} token */
