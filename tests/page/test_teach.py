@@ -41,7 +41,7 @@ def test_a_wrong_word_is_taught_and_undone_bit_for_bit(opened: Open, student: St
         before = page.page.evaluate(LOGITS_SHOWN, [ids, AT])
         assert before[0::3] == [200, 200]
         logits = logits_of(student.lm, ids)
-        assert page.page.locator("#should-be").inner_text() == "This should have been “in”"
+        assert page.page.locator("#should-be").inner_text() == "This should have been “␣in”"
         carry(page)
         events = teach(page)
         assert events[-1]["event"] == "done" and events[-1]["lesson"]["learned"]
