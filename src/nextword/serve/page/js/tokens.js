@@ -18,6 +18,7 @@ const INSIDE = /[\p{Cc}\u2028\u2029]/gu; // control characters and line ends any
 const BYTE = /\\x([0-9a-f]{2})/g; // as the server names bytes that are no whole character
 const LONG_RUN = /(.)\1{4,}/gu; // of one sign
 const MARK = /([␣↵␍⇥⍽∅])(?:×(\d+))?|⟨(U\+)?([0-9A-F]+)⟩/g;
+const QUOTED = /(“[^”\s]{1,14}”)/;
 const LONG = 14; // letters; a longer token may be cut off by the layout, so it has a title
 
 /** @param {string} letter one that cannot be seen */
@@ -52,12 +53,20 @@ function nameOf([, letter, times, code, digits]) {
 }
 
 /**
- * A text of the server or of `visible`, in which the marks are faint and have names.
+ * A text of the server or of `visible`, in which the marks are faint and have names. No line ends
+ * between a mark and the quotation marks around a short token.
  * @param {string} content
  * @returns {unknown}
  */
 export function marked(content) {
   const text = legible(content);
+  if (text.search(MARK) < 0) return text;
+  return text.split(QUOTED).map((part, i) => (i % 2 && part.search(MARK) >= 0
+    ? html`<span class="token short">${faint(part)}</span>` : faint(part)));
+}
+
+/** @param {string} text with marks */
+function faint(text) {
   const parts = [];
   let from = 0;
   for (const found of text.matchAll(MARK)) {
@@ -65,7 +74,7 @@ export function marked(content) {
       aria-label=${nameOf(found)}>${found[0]}</span>`);
     from = /** @type {number} */ (found.index) + found[0].length;
   }
-  return parts.length ? [...parts, text.slice(from)] : text;
+  return [...parts, text.slice(from)];
 }
 
 /** A text with marks as it is spoken: `␣I` is “space I”. @param {string} text */
@@ -86,7 +95,10 @@ export function word(token) {
 }
 
 /** A token in quotation marks. @param {string} token */
-export function quoted(token) { return html`“${word(token)}”`; }
+export function quoted(token) {
+  const text = visible(token);
+  return text.length < LONG ? marked(`“${text}”`) : html`“${word(token)}”`;
+}
 
 /** The same where only a string can stand, such as in a choice. @param {string} token */
 export function quotedText(token) { return `“${visible(token)}”`; }
