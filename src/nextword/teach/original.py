@@ -9,8 +9,9 @@ import torch
 from nextword.errors import FolderError, LessonError
 from nextword.files import flush, read_json, sha256_file, sync_folder
 from nextword.folder.families import config_from_json
+from nextword.folder.layout import SUMS
 from nextword.folder.rewrite import DTYPE_KEYS, sums_of, weights_and_config
-from nextword.folder.store import CONFIG, SUMS
+from nextword.folder.store import CONFIG
 from nextword.folder.weights import read_decoder, weight_files
 from nextword.folder.whole import put
 from nextword.model.decoder import Decoder
