@@ -7,6 +7,8 @@ A folder of shards holds
                         uint32 for vocabularies above 65,536; FILE_TOKENS in each file but the last
     replies-00000.bin … one bit per token, lowest first: is it part of a reply? (dialogues only)
     starts.bin          uint64: where each document begins, and the number of tokens at the end
+    bytes.bin           uint64 pairs: a token's place and the bytes of text that it stands for, of
+                        those that stand for others than their entry in the vocabulary
 """
 
 import shutil
@@ -20,6 +22,7 @@ from numpy.typing import NDArray
 from nextword.errors import DataError, FolderError
 from nextword.files import disk_error, read_json, sha256_file, sync_folder, write_json
 from nextword.text.corpus import Corpus
+from nextword.text.prompting import Prompting
 from nextword.text.shard_writer import ShardWriter, write_pieces
 
 if TYPE_CHECKING:
@@ -28,13 +31,19 @@ if TYPE_CHECKING:
 FORMAT = 1  # raised when the same corpus would be encoded or laid out in another way
 FILE_TOKENS = 1 << 26  # tokens in one file
 MANIFEST = "manifest.json"
+BYTES = "bytes.bin"
+BYTE_RULE = 1  # how bytes are counted; shards without it, of version 0.1, hold no counts
 
 
 class Shards:
     """The tokens of a prepared corpus, mapped from a folder; nothing is read until it is used."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, byte_lengths: Sequence[int] | None = None) -> None:
         """Open what `prepare` made.
+
+        Args:
+            folder: of the shards.
+            byte_lengths: [V], of the tokenizer, for `text_bytes`.
 
         Raises:
             DataError: the folder holds no whole set of shards; says what is wrong.
@@ -54,6 +63,11 @@ class Shards:
         self._tokens = self._map("tokens", self.dtype)
         self._replies = self._map("replies", np.dtype(np.uint8)) if self.is_dialogue else []
         self.document_starts: NDArray[np.uint64] = _map(folder / "starts.bin", np.dtype("<u8"))
+        self.bytes_are_exact = manifest.get("byte_rule") == BYTE_RULE
+        self._lengths = None if byte_lengths is None else np.asarray(byte_lengths, np.int64)
+        size = manifest["files"].get(BYTES, {}).get("size", 0) if self.bytes_are_exact else 0
+        odd = _map(folder / BYTES, np.dtype("<u8")) if size else np.empty(0, np.uint64)
+        self._odd = odd.reshape(-1, 2).astype(np.int64)  # [n, 2]
 
     def tokens(self, start: int, stop: int) -> NDArray[np.unsignedinteger[Any]]:
         """The token ids from `start` up to `stop`, of uint16 or uint32; a view where it can be."""
@@ -83,6 +97,27 @@ class Shards:
             lambda part, within: part[within >> 3] >> (within & 7).astype(np.uint8),
         )
         return (bits & 1).astype(np.bool_)
+
+    @property
+    def counts_bytes(self) -> bool:
+        """Whether `text_bytes` can be asked for."""
+        return self._lengths is not None
+
+    def text_bytes(self, at: NDArray[np.int64]) -> int:
+        """How many bytes of the text the tokens at the places `at` stand for, together.
+
+        Shards of version 0.1 have no counts: for them it is what the vocabulary says, which is
+        an estimate for tokenizers other than byte-level ones (`bytes_are_exact`).
+        """
+        assert self._lengths is not None
+        total = int(self._lengths[self.take(at)].sum())
+        if not len(self._odd):
+            return total
+        places = self._odd[:, 0]
+        row = np.minimum(np.searchsorted(places, at), len(places) - 1)
+        found = places[row] == at
+        odd = self._odd[row[found], 1] - self._lengths[self.take(at[found])]
+        return total + int(odd.sum())
 
     def verify(self) -> None:
         """Read everything once and compare the checksums.
@@ -134,6 +169,7 @@ def prepare(
     tokenizer: "Tokenizer",
     folder: Path,
     *,
+    template: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Shards:
     """Encode a corpus once and keep the tokens in `folder`.
@@ -146,31 +182,33 @@ def prepare(
         corpus: what to encode.
         tokenizer: what encodes it.
         folder: where the shards go; what was there is replaced.
+        template: of dialogues, see `Prompting`.
         progress: told the bytes read so far and the bytes in all.
 
     Raises:
         DataError: the corpus is broken, or holds no document, or changed while it was read.
         RunError: the disk is full or the folder cannot be written.
     """
-    if _is_made(folder, corpus, tokenizer):
-        return Shards(folder)
+    prompting = Prompting(tokenizer, template)
+    if _is_made(folder, corpus, prompting):
+        return Shards(folder, byte_lengths=tokenizer.byte_lengths)
     partial = folder.with_name(f".{folder.name}.partial")
     try:
         _start_afresh(partial)
-        _encode_all(corpus, tokenizer, partial, progress)
+        _encode_all(corpus, prompting, partial, progress)
         _put_in_place(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return Shards(folder)
+    return Shards(folder, byte_lengths=tokenizer.byte_lengths)
 
 
-def _is_made(folder: Path, corpus: Corpus, tokenizer: "Tokenizer") -> bool:
-    """Whether the folder holds whole shards of this corpus and tokenizer."""
+def _is_made(folder: Path, corpus: Corpus, prompting: Prompting) -> bool:
+    """Whether the folder holds whole shards of this corpus, tokenizer and template."""
     try:
         manifest = _read_manifest(folder)
     except DataError:
         return False
-    if manifest["tokenizer"] != tokenizer.fingerprint:
+    if manifest["tokenizer"] != prompting.fingerprint:
         return False
     if manifest["bad"] and not corpus.skip_bad:
         return False  # reading it again stops at the broken line, as it should
@@ -188,15 +226,22 @@ def _is_made(folder: Path, corpus: Corpus, tokenizer: "Tokenizer") -> bool:
 
 def _encode_all(
     corpus: Corpus,
-    tokenizer: "Tokenizer",
+    prompting: Prompting,
     folder: Path,
     progress: Callable[[int, int], None] | None,
 ) -> None:
+    tokenizer = prompting.tokenizer
     glance, fingerprint = corpus.glance(), corpus.fingerprint()
     total = corpus.size_bytes
     dtype = np.dtype("<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4")
-    with ShardWriter(folder, dtype, FILE_TOKENS, with_replies=corpus.is_dialogue) as writer:
-        for read in write_pieces(corpus.pieces(), tokenizer, writer):
+    with ShardWriter(
+        folder,
+        dtype,
+        FILE_TOKENS,
+        with_replies=corpus.is_dialogue,
+        byte_lengths=tokenizer.byte_lengths,
+    ) as writer:
+        for read in write_pieces(corpus.pieces(), prompting, writer):
             if progress is not None:
                 progress(read, total)
         if not writer.n_documents:
@@ -208,7 +253,8 @@ def _encode_all(
         raise DataError("the data changed while it was read; run the same command again")
     manifest = {
         "format": FORMAT,
-        "tokenizer": tokenizer.fingerprint,
+        "tokenizer": prompting.fingerprint,
+        "byte_rule": BYTE_RULE,
         "pad_id": tokenizer.pad_id,
         "dtype": dtype.name,
         "file_tokens": FILE_TOKENS,
