@@ -12,7 +12,7 @@ from typing import Any
 from nextword.errors import DataError
 from nextword.text.template_sandbox import Sandbox, bounded
 
-MAX_TEMPLATE = 200_000  # characters
+MAX_TEMPLATE = 100_000  # characters; those of large families have some 20,000
 
 
 class ChatTemplate:

@@ -35,7 +35,7 @@ ITEM = 16
 MAX_STEPS = 400_000
 UNIT = 100  # characters that an operation reads or makes for one step
 MAX_SECONDS = 1.0  # CPU time of one rendering
-MAX_NODES = 20_000  # of the syntax tree
+MAX_TAGS, MAX_NODES = 5_000, 20_000  # of a template, and of its syntax tree
 MAX_PRODUCT = 1 << 27  # of the lengths of a text and of what is looked for in it
 LARGEST_NUMBER = 1 << 63
 MOST_DIGITS = 32  # of `round`
@@ -107,6 +107,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def program(self, source: str) -> Any:
         """Compile a template whose operations are measured."""
+        if source.count("{{") + source.count("{%") > MAX_TAGS:
+            raise SecurityError(f"more than {MAX_TAGS} tags")
         tree = self.parse(source)
         for count, node in enumerate(tree.find_all(nodes.Node)):
             if count > MAX_NODES:
