@@ -138,7 +138,7 @@ MARKED = (
 ODDS = """\
 {%- macro shown(value, depth=0) -%}
   {%- if value is mapping -%}
-    {%- for key, item in value | dictsort -%}{{ ' ' * depth }}{{ key }}: {{ shown(item, depth + 1) }}
+    {%- for k, item in value | dictsort -%}{{ ' ' * depth }}{{ k }}: {{ shown(item, depth + 1) }}
 {% endfor -%}
   {%- elif value is iterable and value is not string -%}[{{ value | map('string') | join(', ') }}]
   {%- else -%}{{ value }}{%- endif -%}

@@ -50,6 +50,10 @@ class TemplateEncoder:
         """Return a dialogue up to where the next reply starts."""
         return self._rendered(turns, reply_starts=True)
 
+    def ids(self, turns: Sequence[str]) -> list[int]:
+        """Return the tokens that `apply_chat_template` makes of a dialogue."""
+        return self._rendered(turns, reply_starts=len(turns) % 2 == 1).ids
+
     def pair(self, turns: Sequence[str], reply: str) -> tuple[Rendered, Rendered]:
         """Return a prompt, and its reply up to and with the first end token.
 
@@ -66,8 +70,10 @@ class TemplateEncoder:
     def document(self, turns: Sequence[str]) -> tuple[list[int], list[bool], list[int]]:
         """Return the tokens of a dialogue, which of them are replies, and the bytes of each.
 
-        A template may render an earlier turn otherwise than it stood when it was the last one;
-        such a turn is read, but not learned.
+        They are those of `ids`, unless a token would hold the end of the last prompt and the
+        beginning of its reply: the model never reads such a one before it replies. A template may
+        render an earlier turn otherwise than it stood when it was the last one; such a turn is
+        read, but not learned.
         """
         if not turns:
             return [], [], []

@@ -98,8 +98,8 @@ class Prompting:
         Raises:
             DataError: the model's chat template refuses them.
         """
-        if self._renders and len(turns) % 2:
-            return self._encoder.prompt(turns).ids
+        if self._renders:
+            return self._encoder.ids(turns)
         return self.document(Dialogue(tuple(turns))).ids
 
     def reply_ids(self, turns: Sequence[str], reply: str) -> tuple[list[int], list[int]]:
