@@ -57,8 +57,8 @@ def count_bytes(
             counts.append(before)
             at = end
             continue
-        if place == 0 and set(piece) <= SPACES and not text[:1].isspace():
-            end = at
+        if place == 0 and set(piece) <= SPACES and offsets[1:] and not offsets[1][0]:
+            end = at  # the next token begins the text, too
         elif BYTE_TOKEN.fullmatch(piece):
             end = min(end, max(at, ends[start]) + 1)
         counts.append(end - at)

@@ -1,8 +1,6 @@
-"""How the libraries spell tokens in a vocabulary, and what they put around a text."""
+"""How vocabularies spell bytes."""
 
 import re
-
-from tokenizers import Tokenizer as Backend
 
 BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")  # how SentencePiece writes a byte
 
@@ -28,14 +26,3 @@ def bytes_of(piece: str) -> bytes:
         return bytes(_BYTE_OF[character] for character in piece)
     except KeyError:
         return piece.encode("utf-8")
-
-
-def added_around(backend: Backend) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the tokens that a post-processor puts before a text, and those behind it."""
-    for text in ("a", "0", "the", " "):
-        bare = backend.encode(text, add_special_tokens=False).ids
-        whole = backend.encode(text, add_special_tokens=True).ids
-        for start in range(len(whole) - len(bare) + 1 if bare else 0):
-            if whole[start : start + len(bare)] == bare:
-                return tuple(whole[:start]), tuple(whole[start + len(bare) :])
-    return (), ()

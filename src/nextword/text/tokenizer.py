@@ -9,20 +9,19 @@ as it is. The learned vocabulary has the first ids; the end token and the pad to
 
 import hashlib
 import json
-import re
-import threading
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Encoding, decoders
 from tokenizers import Tokenizer as Backend
+from tokenizers import decoders
 
 from nextword.errors import TokenizerError
 from nextword.files import disk_error, write_json, write_whole
-from nextword.text.byte_counts import CountedIds, count_bytes, vocabulary_bytes
+from nextword.text.byte_counts import CountedIds
+from nextword.text.encoder import Encoder, whole_characters
 from nextword.text.learn_tokenizer import (
     END,
     PAD,
@@ -31,11 +30,10 @@ from nextword.text.learn_tokenizer import (
     learn_backend,
     words_decoder,
 )
-from nextword.text.pieces import BYTE_TOKEN, added_around, bytes_of
+from nextword.text.pieces import BYTE_TOKEN, bytes_of
 from nextword.text.stream import ByteStream, PieceStream, TextStream, WindowStream
 from nextword.text.tokenizer_folder import Specials, read_tokenizer
 
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character: no text has it
 SPECIAL_NAMES = tuple(
     f"{name}_token" for name in ("bos", "eos", "unk", "pad", "sep", "cls", "mask")
 )
@@ -60,7 +58,6 @@ class Tokenizer:
             specials: its end, pad and unknown tokens.
             config: what its tokenizer_config.json said; kept when it is written again.
         """
-        backend.encode_special_tokens = True  # `<|end|>` in a text is seven ordinary characters
         self._backend = backend
         self._specials = specials
         self._config = dict(config or {})
@@ -68,7 +65,7 @@ class Tokenizer:
         added = backend.get_added_tokens_decoder()
         self._added_ids = frozenset(added)
         self._special_ids = frozenset(id for id, token in added.items() if token.special)
-        self._reading_specials = threading.Lock()  # held while `encode_special_tokens` is off
+        self._encoder = Encoder(backend, unknown_id=specials.unknown_id)
 
     @classmethod
     def learn(
@@ -175,27 +172,23 @@ class Tokenizer:
         whole = json.dumps([content, self.end_id, self.pad_id], sort_keys=True)
         return hashlib.sha256(whole.encode("utf-8")).hexdigest()
 
-    @cached_property
+    @property
     def start_ids(self) -> tuple[int, ...]:
         """What the post-processor puts before a text, often a BOS token; of our own, nothing."""
-        return self._added_around[0]
+        return self._encoder.around[0]
 
-    @cached_property
-    def closing_ids(self) -> tuple[int, ...]:
-        """What the post-processor puts after a text; of our own, nothing."""
-        return self._added_around[1]
-
-    @cached_property
-    def _added_around(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        return added_around(self._backend)
+    @property
+    def byte_lengths(self) -> list[int]:
+        """[V], the UTF-8 bytes of text that each entry of the vocabulary stands for."""
+        return self._encoder.byte_lengths
 
     @cached_property
     def encodes_turns_apart(self) -> bool:
         """Whether turns encoded one by one are what they are as one text with end tokens."""
         end = self._backend.id_to_token(self.end_id) or ""
         for text in ("a", " a", "a\n"):
-            apart = [*self._backend.encode(text, add_special_tokens=False).ids, self.end_id]
-            if self.encode_rendered(f"{text}{end}{text}{end}").ids != apart + apart:
+            apart = [*self._encoder.ids([text])[0], self.end_id]
+            if self._encoder.rendered(f"{text}{end}{text}{end}").ids != apart + apart:
                 return False
         return True
 
@@ -234,31 +227,12 @@ class Tokenizer:
 
         The library holds about 150 bytes for each token until it returns: pass a few MB at once.
         """
-        clean = [_LONE_SURROGATE.sub("\ufffd", text) for text in texts]
-        with self._reading_specials:
-            encodings = self._backend.encode_batch_fast(clean, add_special_tokens=False)
-        rows = [encoding.ids for encoding in encodings]
-        self._warn_of_unknown(clean, rows)
-        return rows
+        return self._ids([whole_characters(text) for text in texts])
 
     def encode_counted(self, texts: Sequence[str]) -> list[CountedIds]:
         """As `encode_many`, and the bytes of the text that each token stands for."""
-        clean = [_LONE_SURROGATE.sub("\ufffd", text) for text in texts]
-        rows = self.encode_many(clean)
-        found = [CountedIds(ids) for ids in rows]
-        lengths = self.byte_lengths
-        others = [
-            place
-            for place, (text, ids) in enumerate(zip(clean, rows, strict=True))
-            if sum(lengths[id] for id in ids) != len(text.encode("utf-8"))
-        ]
-        with self._reading_specials:
-            encodings = self._backend.encode_batch(
-                [clean[place] for place in others], add_special_tokens=False
-            )
-        for place, encoding in zip(others, encodings, strict=True):
-            found[place] = self._counted(clean[place], encoding)
-        return found
+        clean = [whole_characters(text) for text in texts]
+        return self._encoder.counted(clean, self._ids(clean))
 
     def encode_rendered(self, text: str, *, warn: bool = False) -> CountedIds:
         """The ids of a rendered chat template, whose special tokens are read as such.
@@ -270,27 +244,16 @@ class Tokenizer:
             text: what the template made.
             warn: name what is not in the vocabulary, as `encode` does.
         """
-        clean = _LONE_SURROGATE.sub("\ufffd", text)
-        with self._reading_specials:
-            self._backend.encode_special_tokens = False
-            try:
-                encoding = self._backend.encode(clean, add_special_tokens=False)
-            finally:
-                self._backend.encode_special_tokens = True
+        clean = whole_characters(text)
+        found = self._encoder.rendered(clean)
         if warn:
-            self._warn_of_unknown([clean], [encoding.ids])
-        return self._counted(clean, encoding)
+            self._warn_of_unknown([clean], [found.ids])
+        return found
 
-    def _counted(self, text: str, encoding: Encoding) -> CountedIds:
-        """Count the bytes of a text's tokens by their offsets."""
-        ids = encoding.ids
-        special = {place for place, id in enumerate(ids) if self._is_control(id)}
-        counts, rest = count_bytes(text, encoding.tokens, encoding.offsets, special=special)
-        return CountedIds(ids, counts, rest)
-
-    def _is_control(self, id: int) -> bool:
-        """Return whether a token is special and stands for no text; the unknown one does."""
-        return id in self._special_ids and id != self.unknown_id
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        rows = self._encoder.ids(texts)
+        self._warn_of_unknown(texts, rows)
+        return rows
 
     def decode(self, ids: Sequence[int], *, keep_special: bool = False) -> str:
         """The text of some ids; special tokens are left out unless `keep_special`.
@@ -328,14 +291,6 @@ class Tokenizer:
         if match := BYTE_TOKEN.fullmatch(piece):
             return f"\\x{match[1].lower()}"
         return piece.replace("▁", " ")  # SentencePiece's space
-
-    @cached_property
-    def byte_lengths(self) -> list[int]:
-        """For every id, how many UTF-8 bytes its entry in the vocabulary stands for.
-
-        Special tokens stand for none, and the unknown token for none that the vocabulary knows.
-        """
-        return vocabulary_bytes(self._backend, none=self._special_ids | {self.unknown_id})
 
     @property
     def is_byte_level(self) -> bool:
