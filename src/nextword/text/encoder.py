@@ -12,7 +12,7 @@ from functools import cached_property
 from tokenizers import Encoding
 from tokenizers import Tokenizer as Backend
 
-from nextword.text.byte_counts import CountedIds, count_bytes, vocabulary_bytes
+from nextword.text.byte_counts import SPACES, CountedIds, count_bytes, vocabulary_bytes
 
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character: no text has it
 
@@ -48,6 +48,12 @@ class Encoder:
         return vocabulary_bytes(self._backend, none=self._control_ids | {self._unknown_id})
 
     @cached_property
+    def _spaced(self) -> frozenset[int]:
+        """The entries that begin with a space."""
+        pieces = self._backend.get_vocab(with_added_tokens=False)
+        return frozenset(id for piece, id in pieces.items() if piece[:1] in SPACES)
+
+    @cached_property
     def around(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """What the post-processor puts before a text, and what behind it."""
         for text in ("a", "0", "the", " "):
@@ -74,12 +80,17 @@ class Encoder:
                 the others are encoded again with their offsets, which is slower.
         """
         lengths = self.byte_lengths
-        found = [CountedIds(ids) for ids in rows]
-        others = [
-            place
-            for place, (text, ids) in enumerate(zip(texts, rows, strict=True))
-            if sum(lengths[id] for id in ids) != len(text.encode("utf-8"))
-        ]
+        found: list[CountedIds] = []
+        others: list[int] = []
+        for place, (text, ids) in enumerate(zip(texts, rows, strict=True)):
+            excess = sum(lengths[id] for id in ids) - len(text.encode("utf-8"))
+            found.append(CountedIds(ids))
+            if excess == 1 and ids[0] in self._spaced and text[:1] != " ":
+                n_bytes = [lengths[id] for id in ids]
+                n_bytes[0] -= 1  # of the space that the tokenizer put before the text
+                found[-1] = CountedIds(ids, n_bytes)
+            elif excess:
+                others.append(place)
         encodings = self._encodings([texts[place] for place in others])
         for place, encoding in zip(others, encodings, strict=True):
             text = texts[place]

@@ -159,7 +159,7 @@ def test_shards_of_version_0_1_give_an_estimate(tmp_path: Path) -> None:
     assert not Shards(old.folder).counts_bytes
 
 
-PACKAGES = ("llama2", "llama3", "gemma", "qwen2_5", "bert_base_cased", "t5")
+PACKAGES = ("llama2", "llama3", "gemma3", "qwen3", "deepseek_v3", "gptoss", "claude")
 
 
 @pytest.fixture(scope="module")
