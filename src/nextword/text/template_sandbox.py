@@ -88,7 +88,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             "e": _escape, "escape": _escape, "indent": self._indent, "join": self._join,
             "replace": self._replace, "round": _round, "safe": str, "tojson": self._to_json,
         }  # fmt: skip
-        for table in (self.filters, self.tests):
+        tables: tuple[dict[str, Any], ...] = (self.filters, self.tests)
+        for table in tables:
             for name, function in table.items():
                 table[name] = self._measured(function, reads=name not in CONSTANT_TIME)
         self.filters |= {"_read": self._read, "_made": self.made, "_counted": self._counted}
@@ -196,7 +197,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if super().wrap_str_format(value) is not None:
             raise SecurityError("str.format is not allowed")
 
-    def concat(self, pieces: Iterable[str]) -> str:  # type: ignore[override]
+    def concat(self, pieces: Iterable[str]) -> str:
         """Join what a block or a macro has written."""
         text = "".join(bounded(pieces))
         self.spend(1 + len(text) // UNIT)
@@ -338,7 +339,7 @@ def weight(value: Any) -> int:
         elif isinstance(item, int) and abs(item) > LARGEST_NUMBER:
             raise SecurityError("a number too large")
         elif isinstance(item, Namespace):
-            waiting.append(item._Namespace__attrs)  # type: ignore[attr-defined]
+            waiting.append(item._Namespace__attrs)
             total += ITEM
         elif isinstance(item, Mapping):
             total += 2 * ITEM * len(item)
@@ -354,7 +355,7 @@ def weight(value: Any) -> int:
     return total
 
 
-def _filtered(node: nodes.Expr, name: str) -> nodes.Filter:
+def _filtered(node: Any, name: str) -> nodes.Filter:
     """Return an expression with a filter behind it."""
     made = nodes.Filter(node, name, [], [], None, None)
     made.set_lineno(node.lineno)

