@@ -19,6 +19,8 @@ from tests.parity.foreign_models import DIALOGUES, SENTENCES
 from nextword.cli.main import main
 from nextword.language_model import LanguageModel
 from nextword.learn.judge import judge
+from nextword.serve.reading import read_ids
+from nextword.serve.requests import Read
 from nextword.text.corpus import open_corpus
 from nextword.text.shards import prepare
 
@@ -164,6 +166,7 @@ class TestDialogues:
         for turns in (TURNS[:1], TURNS[:2], TURNS, ["  x ", "é\n漢", "?"], ["a", "b", "c", "d"]):
             ids = chat_model.chat(turns, reply_starts=len(turns) % 2 == 1)
             assert chat_model.ours.ids(turns) == ids
+            assert read_ids(chat_model.ours, Read(turns=tuple(turns), mode="dialogue"))[0] == ids
             found = chat_model.ours.verdicts(turns).loss
             assert found == pytest.approx(chat_model.loss(ids), abs=CLOSE)
 

@@ -61,11 +61,15 @@ class TemplateEncoder:
         template that renders the reply otherwise would have the model read what it never says,
         so there the reply is taken as it is, with the end token.
         """
-        prompt = self.prompt(turns)
         whole = self._rendered([*turns, reply], reply_starts=False)
+        prompt = self.prompt(turns)
+        return prompt, self._reply(whole, prompt, reply)
+
+    def _reply(self, whole: Rendered, prompt: Rendered, reply: str) -> Rendered:
+        """Return what follows a prompt in a whole dialogue, or the reply as it is."""
         if whole.starts_with(prompt):
-            return prompt, self._to_end(whole.cut(len(prompt.ids)))
-        return prompt, self._to_end(self._after(self._marks.broken(reply)))
+            return self._to_end(whole.cut(len(prompt.ids)))
+        return self._to_end(self._after(self._marks.broken(reply)))
 
     def document(self, turns: Sequence[str]) -> tuple[list[int], list[bool], list[int]]:
         """Return the tokens of a dialogue, which of them are replies, and the bytes of each.
@@ -78,17 +82,16 @@ class TemplateEncoder:
         if not turns:
             return [], [], []
         whole = self._rendered(turns, reply_starts=False)
+        prompts = [self.prompt(turns[:stop]) for stop in range(1, len(turns), 2)]
         if len(turns) % 2 == 0:
-            prompt, reply = self.pair(turns[:-1], turns[-1])
-            if not whole.starts_with(prompt + reply):
-                whole = prompt + reply
+            last = prompts[-1] + self._reply(whole, prompts[-1], turns[-1])
+            if not whole.starts_with(last):
+                whole = last
         is_reply = [False] * len(whole.ids)
-        for last in range(1, len(turns), 2):
-            prompt = self.prompt(turns[:last])
-            if whole.starts_with(prompt):
-                start = len(prompt.ids)
-                length = len(self._to_end(whole.cut(start)).ids)
-                is_reply[start : start + length] = [True] * length
+        for prompt in filter(whole.starts_with, prompts):
+            start = len(prompt.ids)
+            length = len(self._to_end(whole.cut(start)).ids)
+            is_reply[start : start + length] = [True] * length
         return whole.ids, is_reply[: len(whole.ids)], whole.n_bytes
 
     def _to_end(self, reply: Rendered) -> Rendered:

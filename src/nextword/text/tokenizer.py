@@ -115,7 +115,6 @@ class Tokenizer:
         write_whole(folder / "tokenizer.json", self._backend.to_str(pretty=True) + "\n")
         config = self._written_config()
         if chat_template is not None:
-            config.pop("chat_template", None)
             write_whole(folder / "chat_template.jinja", chat_template)
         write_json(folder / "tokenizer_config.json", config)
 
@@ -130,6 +129,7 @@ class Tokenizer:
             names["unk_token"] = self._backend.id_to_token(self.unknown_id)
         config = defaults | self._config | names | {"clean_up_tokenization_spaces": False}
         config.pop("auto_map", None)  # it names code that transformers would download and run
+        config.pop("chat_template", None)  # `write` is given the one that the model learned by
         return config
 
     @property
