@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import Any
 
 from nextword.errors import DataError
-from nextword.text.template_sandbox import Sandbox, bounded
+from nextword.text.template_limits import bounded
+from nextword.text.template_sandbox import Sandbox
 
 MAX_TEMPLATE = 100_000  # characters; those of large families have some 20,000
 

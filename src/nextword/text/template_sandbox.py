@@ -14,7 +14,7 @@ import datetime
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from typing import Any, NoReturn
 
@@ -29,16 +29,22 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 from jinja2.visitor import NodeTransformer
 
-MAX_TEXT = 1 << 20  # characters of a text, the rendered one among them
-MAX_WEIGHT = 1 << 21  # of a value: its characters, and ITEM for each item in it
-ITEM = 16
+from nextword.text.template_limits import (
+    MAX_WEIGHT,
+    bounded,
+    check_joined,
+    check_product,
+    check_replaced,
+    check_size,
+    is_number,
+    weight,
+)
+
 MAX_STEPS = 400_000
 UNIT = 100  # characters that an operation reads or makes for one step
 MAX_SECONDS = 1.0  # CPU time of one rendering
 MAX_TAGS, MAX_NODES = 5_000, 20_000  # of a template, and of its syntax tree
-MAX_PRODUCT = 1 << 27  # of the lengths of a text and of what is looked for in it
-LARGEST_NUMBER = 1 << 63
-MOST_DIGITS = 32  # of `round`
+MOST_DIGITS, MAX_INDENT = 32, 64  # of `round` and `tojson`
 OWN = (Context, nodes.EvalContext, Environment)  # what Jinja itself hands to a filter
 
 LEFT_OUT = (
@@ -149,7 +155,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Return the text of a value."""
         self._read(value)
         text = str(value)
-        _check_size(len(text))
+        check_size(len(text))
         return text
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -168,26 +174,26 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Refuse a method of a text whose result, or whose search, would be too long."""
         if not isinstance(owner, str):
             return
-        if name in PADDING and args and _is_number(args[0]):
-            _check_size(abs(int(args[0])))
+        if name in PADDING and args and is_number(args[0]):
+            check_size(abs(int(args[0])))
         elif name == "expandtabs":
-            _check_size(owner.count("\t") * abs(int(args[0] if args else 8)))
+            check_size(owner.count("\t") * abs(int(args[0] if args else 8)))
         elif name == "replace" and len(args) > 1:
-            _check_replaced(owner, *args)
+            check_replaced(owner, *args)
         elif name == "join" and args:
-            _check_joined(owner, args[0])
-        _check_product(owner, *args)
+            check_joined(owner, args[0])
+        check_product(owner, *args)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         if operator == "%" and isinstance(left, str):
             raise SecurityError("'%' on text is not allowed")
-        if operator == "**" and _is_number(right) and abs(right) > 64:
+        if operator == "**" and is_number(right) and abs(right) > 64:
             raise SecurityError("a power too large")
-        if not (_is_number(left) and _is_number(right)):
+        if not (is_number(left) and is_number(right)):
             sizes = weight(left), weight(right)
             if operator == "*":
-                factor = next((abs(int(x)) for x in (left, right) if _is_number(x)), 1)
-                _check_size((max(sizes) + 1) * factor)
+                factor = next((abs(int(x)) for x in (left, right) if is_number(x)), 1)
+                check_size((max(sizes) + 1) * factor)
             elif sum(sizes) > MAX_WEIGHT:
                 raise SecurityError("a value too large")
             self.spend(sum(sizes) // UNIT)
@@ -212,7 +218,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
                 values = [arg for arg in (*args, *kwargs.values()) if not isinstance(arg, OWN)]
                 for value in values:
                     self._read(value)
-                _check_product(*values)
+                check_product(*values)
             self.spend()
             result = function(*args, **kwargs)
             return self.made(result) if reads else result
@@ -226,7 +232,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def _replace(self, text: Any, old: Any, new: Any, count: int | None = None) -> str:
         text, old, new = str(text), str(old), str(new)
-        _check_replaced(text, old, new)
+        check_replaced(text, old, new)
         return str(text).replace(old, new, -1 if count is None else count)
 
     def _indent(
@@ -234,7 +240,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     ) -> str:
         text = str(text)
         step = len(width) if isinstance(width, str) else abs(width)
-        _check_size(len(text) + (text.count("\n") + 2) * step)
+        check_size(len(text) + (text.count("\n") + 2) * step)
         return str(jinja2.filters.do_indent(text, width, first, blank))
 
     @pass_context
@@ -243,18 +249,21 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if attribute is not None:
             values = list(jinja2.filters.do_map(context, values, attribute=attribute))
         texts = [str(value) for value in values]
-        _check_joined(str(d), texts)
+        check_joined(str(d), texts)
         return str(d).join(texts)
 
     def _to_json(
         self,
         value: Any,
         ensure_ascii: bool = False,
-        indent: int | None = None,
+        indent: int | str | None = None,
         separators: tuple[str, str] | None = None,
         sort_keys: bool = False,
     ) -> str:
         """JSON as transformers writes it: no HTML escapes."""
+        step = len(indent) if isinstance(indent, str) else abs(indent or 0)
+        if step > MAX_INDENT:
+            raise SecurityError(f"indenting by {step} is not allowed")
         encoder = json.JSONEncoder(
             ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
         )
@@ -315,46 +324,6 @@ class _Generation(Extension):
         return nodes.Scope(body).set_lineno(line)
 
 
-def bounded(pieces: Iterable[str]) -> Iterator[str]:
-    """Pass pieces of a text on, up to MAX_TEXT characters."""
-    size = 0
-    for piece in pieces:
-        size += len(piece)
-        _check_size(size)
-        yield piece
-
-
-def weight(value: Any) -> int:
-    """Return how many characters and items a value holds, each as often as it stands in it.
-
-    Raises:
-        SecurityError: more than MAX_WEIGHT, a text or a number too large.
-    """
-    total, waiting = 0, [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, str | bytes):
-            _check_size(len(item))
-            total += len(item)
-        elif isinstance(item, int) and abs(item) > LARGEST_NUMBER:
-            raise SecurityError("a number too large")
-        elif isinstance(item, Namespace):
-            waiting.append(item._Namespace__attrs)
-            total += ITEM
-        elif isinstance(item, Mapping):
-            total += 2 * ITEM * len(item)
-            waiting += [*item, *item.values()]
-        elif isinstance(item, list | tuple):
-            total += ITEM * len(item)
-            if total <= MAX_WEIGHT:
-                waiting += item
-        else:
-            total += 1
-        if total > MAX_WEIGHT:
-            raise SecurityError("a value too large")
-    return total
-
-
 def _filtered(node: Any, name: str) -> nodes.Filter:
     """Return an expression with a filter behind it."""
     made = nodes.Filter(node, name, [], [], None, None)
@@ -369,35 +338,6 @@ def _finalize(context: Context, value: Any) -> str:
     environment = context.environment
     assert isinstance(environment, Sandbox)
     return environment.shown(value)
-
-
-def _check_size(size: int) -> None:
-    if size > MAX_TEXT:
-        raise SecurityError(f"a text of more than {MAX_TEXT} characters")
-
-
-def _check_replaced(text: str, old: Any, new: Any, *_: Any) -> None:
-    """Refuse a replacement that grows too large."""
-    if isinstance(old, str) and isinstance(new, str):
-        times = text.count(old) if old else len(text) + 1
-        _check_size(len(text) + times * max(0, len(new) - len(old)))
-
-
-def _check_joined(separator: str, items: Any) -> None:
-    if isinstance(items, str | list | tuple | dict):
-        total = sum(len(item) for item in items if isinstance(item, str))
-        _check_size(total + len(separator) * len(items))
-
-
-def _check_product(*values: Any) -> None:
-    """Refuse to look for a long text in a long one: some ways of it take quadratic time."""
-    lengths = sorted(len(value) for value in values if isinstance(value, str))[-2:]
-    if len(lengths) == 2 and lengths[0] * lengths[1] > MAX_PRODUCT:
-        raise SecurityError("looking for a text too long")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float)
 
 
 def _escape(value: Any) -> str:

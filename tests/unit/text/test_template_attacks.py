@@ -72,6 +72,12 @@ ATTACKS = {
     "indent by far": "{{ 'a\nb' | indent(10 ** 10) }}",
     "tojson indented": "{% set n = namespace(t=['x'] * 50000) %}{% for i in range(300) %}"
     "{% set n.t = [n.t] %}{% endfor %}{{ n.t | tojson(indent=99999) }}",
+    "tojson indented far": "{{ messages | tojson(indent=10 ** 10) }}",
+    "tojson indented by a text": BIG + "{{ [[[[1]]]] | tojson(indent=big) }}",
+    "tojson separated": BIG + "{{ range(50000) | list | tojson(separators=(big, big)) }}",
+    "keys joined": BIG + "{% set n = namespace(d={}) %}{% for i in range(200) %}"
+    "{% set n.d = dict(n.d, **{'k' ~ i: 1}) %}{% endfor %}{{ big.join(n.d.keys()) }}",
+    "views, nested": GROW % "{% set n.t = {'a': n.t, 'b': n.t}.values() %}" + "{{ n.t }}",
     "range": "{{ range(10 ** 12) | list }}",
     "list of a text": BIG + "{{ big | list | length }}",
     "split": BIG + "{{ big.split('l') | length }}{{ (big * 9).split('') }}",
@@ -121,6 +127,18 @@ ATTACKS = {
     "deep brackets": "{{ " + "(" * 5000 + "1" + ")" * 5000 + " }}",
     "deep lists": "{{ " + "[" * 900 + "1" + "]" * 900 + " }}",
     "a long sum": "{{ " + "+".join(["1"] * 50_000) + " }}",
+    "a long concatenation": "{{ " + "~".join(["a"] * 9_000) + " }}",
+    "a long chain": "{{ a" + ".b" * 40_000 + " }}",
+    "many filters": "{{ a" + "|upper" * 15_000 + " }}",
+    "nots": "{{ " + "not " * 20_000 + "a }}",
+    "minuses": "{{ " + "-" * 50_000 + "1 }}",
+    "ands": "{{ " + "1 and " * 15_000 + "a.b.c }}",
+    "many branches": "{% if a %}" + "{% elif b %}" * 4_000 + "{% endif %}{{ a.b.c }}",
+    "many arguments": "{{ range(" + "1, " * 15_000 + ") }}",
+    "a large dictionary": "{{ {" + "1: 2, " * 9_000 + "}.nothing.at.all }}",
+    "an open bracket": "{{ " + "(" * 90_000,
+    "an open text": "{{ '" + "\\'" * 40_000,
+    "open comments": "{#" * 45_000,
     "deep blocks": "{% if 1 %}" * 300 + "{% endif %}" * 300,
     "deep loops": "{% for a in [1] %}" * 60 + "x" + "{% endfor %}" * 60,
     "many parts": "{{ a }}" * 28_000,
@@ -152,5 +170,7 @@ def test_it_is_refused_in_time(name: str) -> None:
         render(MESSAGES, ATTACKS[name], special={"eos_token": "<|end|>"})
     assert time.thread_time() - start < 2
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert grown < (500 << 10 if sys.platform == "linux" else 500 << 20)
+    assert grown < (
+        100 << 10 if sys.platform == "linux" else 100 << 20
+    )  # kB there, bytes elsewhere
     assert len(str(caught.value)) < 1000
