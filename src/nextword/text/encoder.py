@@ -106,7 +106,7 @@ class Encoder:
                 encoding = self._backend.encode(text, add_special_tokens=False)
             finally:
                 self._backend.encode_special_tokens = True
-        return self._counted(text, encoding)
+        return self._counted(text, encoding, rendered=True)
 
     def _encodings(self, texts: Sequence[str], *, fast: bool = False) -> list[Encoding]:
         """Encode texts on all cores; fast: without their offsets."""
@@ -138,10 +138,10 @@ class Encoder:
             rest += counted.rest
         return CountedIds(ids, n_bytes, rest)
 
-    def _counted(self, text: str, encoding: Encoding) -> CountedIds:
-        """Count the bytes of a text's tokens by their offsets."""
-        ids = encoding.ids
-        special = {place for place, id in enumerate(ids) if id in self._control_ids}
+    def _counted(self, text: str, encoding: Encoding, *, rendered: bool = False) -> CountedIds:
+        """Count the bytes of tokens by their offsets; rendered: special tokens stand for none."""
+        ids, controls = encoding.ids, self._control_ids if rendered else frozenset()
+        special = {place for place, id in enumerate(ids) if id in controls}
         counts, rest = count_bytes(text, encoding.tokens, encoding.offsets, special=special)
         return CountedIds(ids, counts, rest)
 
