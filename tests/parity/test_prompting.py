@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -201,6 +202,21 @@ class TestDialogues:
             losses.append((chat_model.loss(whole, wanted=wanted), stop + 1 - start))
         expected = sum(loss * count for loss, count in losses) / sum(n for _, n in losses)
         assert found.reply_tokens.loss == pytest.approx(expected, abs=CLOSE)
+
+    def test_the_commands_ask_in_the_same_way(self, chat_model: Both, tmp_path: Path) -> None:
+        path, folder = tmp_path / "a.jsonl", str(chat_model.folder)
+        path.write_text(json.dumps({"prompt": DIALOGUES[0][0], "reply": DIALOGUES[0][1]}))
+        run = partial(CliRunner().invoke, main)
+        said = json.loads(run(["reply", folder, DIALOGUES[0][0], "--json"]).output)
+        prompt = chat_model.chat([DIALOGUES[0][0]], reply_starts=True)
+        assert said["reply"].strip() == DIALOGUES[0][1]
+        assert said["prompt_tokens"] == len(prompt)
+        talk = run(["chat", folder], input="\n".join([TURNS[0], TURNS[2], ""]))
+        assert [line.strip() for line in talk.output.splitlines()] == [TURNS[1], DIALOGUES[1][1]]
+        found = json.loads(run(["evaluate", folder, str(path), "--json"]).output)
+        assert found["replies"]["scores"]["exact"] == 1
+        whole = chat_model.chat(list(DIALOGUES[0]), reply_starts=False)
+        assert found["n_tokens"] == len(whole)
 
     def test_a_lesson_teaches_in_the_folder_s_format(self, chat_model: Both) -> None:
         model = LanguageModel.load(chat_model.folder)
