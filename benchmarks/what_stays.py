@@ -25,7 +25,7 @@ class Known(NamedTuple):
 def as_correction(lm: LanguageModel, turns: Sequence[str], reply: str) -> Correction:
     """A prompt and its reply as tokens, with the places that belong to the reply."""
     context = lm.config.context_length
-    return from_pair((turns, reply), lm.tokenizer, kind=lm.kind, context_length=context)
+    return from_pair((turns, reply), lm.prompting, kind=lm.kind, context_length=context)
 
 
 @torch.no_grad()

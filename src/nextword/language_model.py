@@ -28,6 +28,7 @@ from nextword.teach.history import History
 from nextword.teach.lesson import Lesson, TeachingStep
 from nextword.teach.lessons import begin, teach
 from nextword.teach.teaching import Teaching
+from nextword.text.prompting import Prompting
 from nextword.text.tokenizer import Tokenizer
 
 
@@ -58,11 +59,21 @@ class LanguageModel:
         self.history: History | None = None
         self._edits: list[Changes] = []  # of the `edit` blocks that are open, outer ones first
         self._version: tuple[Stamp, str] | None = None
+        self._prompting: tuple[Tokenizer, str | None, Prompting] | None = None
 
     @property
     def config(self) -> ModelConfig:
         """The decoder's."""
         return self.decoder.config
+
+    @property
+    def prompting(self) -> Prompting:
+        """How it wants texts and dialogues as tokens."""
+        known = self._prompting
+        if known is None or known[:2] != (self.tokenizer, self.chat_template):
+            made = Prompting(self.tokenizer, self.chat_template)
+            known = self._prompting = (self.tokenizer, self.chat_template, made)
+        return known[2]
 
     @property
     def version(self) -> str:
@@ -110,15 +121,15 @@ class LanguageModel:
 
         Args:
             prompt: one prompt, or the turns so far.
-            dialogue: True puts the end token after every turn; False reads the text as it is;
-                None does what the model learned. An empty text is read as its end token, after
-                which every text of the training data began.
+            dialogue: True reads turns by the model's chat template, after a prompt up to where
+                the reply starts; False reads a text, with what its tokenizer puts before one;
+                None does what the model learned. See `Prompting`.
 
         Raises:
             DataError: several turns without dialogue.
         """
         as_dialogue = self.kind == "dialogue" if dialogue is None else dialogue
-        return prompt_tokens(prompt, self.tokenizer, dialogue=as_dialogue)
+        return prompt_tokens(prompt, self.prompting, dialogue=as_dialogue)
 
     def stream(
         self, prompt: Prompt, *, config: ReplyConfig | None = None, dialogue: bool | None = None,

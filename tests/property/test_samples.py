@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.letters import Letters
 
 from nextword.text.corpus import open_corpus
 from nextword.text.order import permuted
@@ -23,15 +24,6 @@ from nextword.text.tokenizer import Tokenizer
 
 SEEDS = st.integers(0, 2**64 - 1)
 MANY = settings(max_examples=40, deadline=None)
-
-
-class Letters:
-    """A tokenizer for tests: a character is its code point."""
-
-    end_id, pad_id, vocab_size, fingerprint = 1, 0, 1 << 16, "letters"
-
-    def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
-        return [[ord(letter) for letter in text] for text in texts]
 
 
 def shards_of(lengths: Sequence[int], folder: str) -> Shards:

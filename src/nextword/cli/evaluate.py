@@ -94,6 +94,7 @@ def evaluate(
             corpus,
             model.tokenizer,
             Path(place) / "data",
+            template=model.chat_template,
             progress=lambda done, of: tell("encoding", done, of),
         )
         found = judge(

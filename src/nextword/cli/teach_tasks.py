@@ -77,7 +77,7 @@ def _paired(model: "LanguageModel", turns: Sequence[str], reply: str) -> "Correc
 
     return from_pair(
         (turns, reply),
-        model.tokenizer,
+        model.prompting,
         kind=model.kind,
         context_length=model.config.context_length,
     )

@@ -34,7 +34,7 @@ from nextword.folder.tensors import CODES
 from nextword.folder.weights import read_decoder, weight_files, write_weights
 from nextword.folder.whole import settled, whole_folder
 from nextword.model import Decoder
-from nextword.text.dialogue import CHAT_TEMPLATE
+from nextword.text.prompting import own_template
 from nextword.text.tokenizer import Tokenizer
 from nextword.text.tokenizer_folder import MAX_TOKENIZER_CONFIG
 
@@ -107,7 +107,7 @@ def save_model(
         raise FolderError(unknown("kind of model", kind, KINDS))
     _check_vocabulary(decoder.config, tokenizer)
     _check_target(folder, replace=replace)
-    template = (chat_template or CHAT_TEMPLATE) if kind == "dialogue" else None
+    template = (chat_template or own_template(tokenizer)) if kind == "dialogue" else None
     with whole_folder(folder, replaces=may_go, order=turn) as staging:
         tokenizer.write(staging, chat_template=template)
         sums = write_weights(staging, decoder, dtype=dtype, shard_bytes=shard_bytes)

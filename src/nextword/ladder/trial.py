@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
 from nextword.config import ModelConfig, ReplyConfig, TrainingConfig, config_from
@@ -202,8 +201,7 @@ class Trials:
         """A full pass over what is held out."""
         samples = self.data.held_out_samples(learn="everything")
         assert samples is not None, "a share is always held out"
-        lengths = np.array(self.data.tokenizer.byte_lengths())
-        return score(decoder, samples, byte_lengths=lengths)
+        return score(decoder, samples)
 
     def _find_prompt(self) -> list[int]:
         """The beginning of what is held out: a prompt, or a few tokens of text."""

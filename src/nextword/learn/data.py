@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -142,12 +143,14 @@ def prepare_data(
     warn: Callable[[str], None],
     progress: Progress | None = None,
     model: ModelConfig | None = None,
+    template: str | None = None,
     split_rule: int = SPLIT_RULE,
 ) -> Prepared:
     """Tokenise into `folder` (once), set a part aside, and settle the context.
 
     Args:
         model: of a model that goes on learning: no sequence is longer than its context.
+        template: its chat template, by which dialogues are encoded; None: Nextword's own.
         split_rule: how a part is held out; runs of version 0.1 keep rule 1.
 
     Raises:
@@ -155,12 +158,12 @@ def prepare_data(
         ConfigError: an aim that the data does not have.
     """
     # in a folder of their own: what a killed process leaves lies beside them, hidden
-    shards = prepare(corpus, tokenizer, folder / "data" / "train", progress=progress, warn=warn)
+    encode = partial(prepare, template=template, progress=progress, warn=warn)
+    shards = encode(corpus, tokenizer, folder / "data" / "train")
     aim = _aim(request, shards, split_rule)
     if isinstance(request.held_out, str):
         other = open_corpus([request.held_out], skip_bad=request.skip_bad, warn=warn)
-        place = folder / "data" / "held-out"
-        judged = prepare(other, tokenizer, place, progress=progress, warn=warn)
+        judged = encode(other, tokenizer, folder / "data" / "held-out")
         if judged.is_dialogue != shards.is_dialogue:
             raise DataError(
                 f"the data are {_kind(shards)} and the held-out data {request.held_out} are "

@@ -49,7 +49,6 @@ def score(
     decoder: Decoder,
     samples: Samples,
     *,
-    byte_lengths: NDArray[np.int64] | None = None,
     limit: int | None = None,
 ) -> Scores:
     """Predict every next token of the first epoch of `samples` and compare.
@@ -57,7 +56,6 @@ def score(
     Args:
         decoder: left in the mode in which it was.
         samples: the text; a rest shorter than one window is not measured.
-        byte_lengths: [V], the bytes of text that each token stands for; None: no bits per byte.
         limit: the most samples to look at; None: all.
     """
     count = samples.n_samples(0) if limit is None else min(limit, samples.n_samples(0))
@@ -70,9 +68,8 @@ def score(
         with adaptive_threads():
             logits = decoder(tokens, documents=documents)  # [B, T, V]
             _add(tally, logits.float(), targets)
-        if byte_lengths is not None:
-            known = batch[1][batch[1] != NO_LOSS]
-            tally.text_bytes += int(byte_lengths[known].sum())
+        if samples.counts_bytes:
+            tally.text_bytes += samples.text_bytes(first, min(per_batch, count - first))
     decoder.train(was_training)
     return tally.scores()
 

@@ -105,11 +105,10 @@ def judge(
         raise ConfigError(f"limit is {limit}; it must be at least 1, or left out")
     if replies is not None and replies < 0:
         raise ConfigError(f"replies is {replies}; it must be at least 0")
-    lengths = np.asarray(tokenizer.byte_lengths(), dtype=np.int64)
 
     def measure(samples: Samples, what: str, most: int | None) -> Scores:
         told = samples if tell is None else _Told(samples, what, tell, most)
-        return score(decoder, told, byte_lengths=lengths, limit=most)
+        return score(decoder, told, limit=most)
 
     if shards.is_dialogue:
         scores, reply_tokens, n_cut, share = _dialogues(shards, context, limit, measure)
@@ -275,6 +274,13 @@ class _Told(Samples):
 
     def _gather(self, epoch: int, keys: NDArray[np.int64]) -> Batch:
         raise NotImplementedError
+
+    @property
+    def counts_bytes(self) -> bool:
+        return self._samples.counts_bytes
+
+    def text_bytes(self, first: int, count: int) -> int:
+        return self._samples.text_bytes(first, count)
 
     def batch(self, first: int, count: int) -> Batch:
         self._tell(self._what, first, self._count)

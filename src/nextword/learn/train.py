@@ -11,8 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nextword.errors import FolderError, NextwordError, RunChangedError, RunError
 from nextword.evaluate.answers import given_pairs, unanswerable
 from nextword.files import write_whole
@@ -37,6 +35,7 @@ from nextword.machine import pick_device, pick_precision
 from nextword.model.decoder import Decoder
 from nextword.text.corpus import Corpus, open_corpus
 from nextword.text.parts import whole
+from nextword.text.prompting import Prompting
 from nextword.text.tokenizer import Tokenizer
 from nextword.training.backends.choose import version_0_1_backend
 from nextword.training.loop.rounds import train_later_rounds
@@ -110,6 +109,11 @@ class _Training:
         self._keep(plan, data)
         self._name_unanswerable(data, plan)
         self.reporter.start("Training", facts(self.request, self.corpus, data, plan, trainer))
+        if not data.shards.bytes_are_exact and not data.tokenizer.is_byte_level:
+            self.reporter.note(
+                "the run's data were encoded by version 0.1, which counted no bytes: bits per byte "
+                "is an estimate"
+            )
         if trainer.resume():
             self.reporter.note(f"going on from step {trainer.step}")
         trainer.fit()
@@ -163,6 +167,13 @@ class _Training:
                     f"(fingerprint {tokenizer.fingerprint[:12]}, in {self._plan_file} {was[:12]}). "
                     "Put the old tokenizer.json back, or start over with --fresh"
                 )
+            prompting = Prompting(tokenizer, self._template).fingerprint
+            if (kept.prompting or was) != prompting:
+                raise RunChangedError(
+                    f"the run in {self.run.folder} was begun by an older Nextword, which left out "
+                    "the start token and the chat template of the model or tokenizer that it "
+                    "began from; start over with --fresh"
+                )
         return prepare_data(
             self.request,
             self.corpus,
@@ -171,8 +182,14 @@ class _Training:
             warn=self.reporter.note,
             progress=partial(self.reporter.preparing, "tokenising"),
             model=None if self.start is None else self.start.decoder.config,
+            template=self._template,
             split_rule=SPLIT_RULE if kept is None else kept.plan.split_rule,
         )
+
+    @property
+    def _template(self) -> str | None:
+        """The chat template by which dialogues are encoded, and which the model is saved with."""
+        return None if self.start is None else self.start.chat_template
 
     def _tokenizer(self) -> Tokenizer:
         """That of the model that goes on learning, or the one that was asked for."""
@@ -214,8 +231,13 @@ class _Training:
 
     def _keep(self, plan: Plan, data: Prepared) -> None:
         if self._kept() is None:
-            fingerprint, digest = data.tokenizer.fingerprint, data.digest
-            kept = KeptPlan(plan=plan, tokenizer=fingerprint, settings=self.digest, data=digest)
+            kept = KeptPlan(
+                plan=plan,
+                tokenizer=data.tokenizer.fingerprint,
+                prompting=Prompting(data.tokenizer, self._template).fingerprint,
+                settings=self.digest,
+                data=data.digest,
+            )
             write_plan(self._plan_file, kept)
 
     def forget_plan(self) -> None:
@@ -247,7 +269,6 @@ class _Training:
             run=self.run,
             reporter=self.reporter,
             pace=plan.pace(started=self.started),
-            byte_lengths=np.array(data.tokenizer.byte_lengths()),
             settings=plan.as_json() | {"versions": versions()},
             shards=backend.shards,
             native=backend.native,
@@ -276,7 +297,7 @@ class _Training:
             kind="dialogue" if data.is_dialogue else "text",
             card=model_card(card_facts(self.corpus, data, trainer, trained)),
             replace=True,
-            chat_template=None if self.start is None else self.start.chat_template,
+            chat_template=Prompting(data.tokenizer, self._template).template,
         )
         self.run.mark_finished(trained.summary())
         self.reporter.finish(trained.lines())

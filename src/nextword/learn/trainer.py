@@ -12,9 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from nextword.config import Precision, TrainingConfig
@@ -70,7 +68,6 @@ class Trainer:
         run: the run's folder, open.
         reporter: is told how it goes.
         pace: seconds per step, and the number of steps.
-        byte_lengths: [V] bytes of text per token, for bits per byte.
         peak: FLOP/s that a matrix product reaches here; None: not measured.
         settings: the resolved configuration and versions, kept with every checkpoint.
         show_sample: called with the step now and then, to let the model speak.
@@ -91,7 +88,6 @@ class Trainer:
     run: Run
     reporter: Reporter
     pace: Pace
-    byte_lengths: NDArray[np.int64] | None = None
     peak: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     show_sample: Callable[[int], None] | None = None
@@ -349,7 +345,7 @@ class Trainer:
 
     def _score(self, limit: int | None) -> Scores:
         assert self.held_out is not None
-        return score(self.decoder, self.held_out, byte_lengths=self.byte_lengths, limit=limit)
+        return score(self.decoder, self.held_out, limit=limit)
 
     def record(self, step: int, scores: Scores) -> None:
         """Keep and tell the held-out scores of a step."""

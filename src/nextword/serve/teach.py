@@ -282,7 +282,8 @@ def _others(lm: LanguageModel) -> list[dict[str, Any]]:
         if documents is not None:
             ids = ids[documents[row] == documents[row, 0]]
         kept = ids[:MOST_TOKENS].tolist()
-        turns = _turns(lm, kept) if lm.kind == "dialogue" else None
+        apart = lm.kind == "dialogue" and lm.prompting.is_own
+        turns = _turns(lm, kept) if apart else None
         rows.append(
             {
                 "turns": turns,

@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 from nextword.errors import ConfigError, ContextError, DataError
 from nextword.folder.store import Kind
-from nextword.text.dialogue import prompt_ids
+from nextword.text.prompting import Prompting
 from nextword.text.tokenizer import Tokenizer, UnknownTokenWarning
 
 Prompt = str | Sequence[str]  # a prompt, or the turns so far: prompt, reply, prompt, …
@@ -37,22 +37,23 @@ class Correction:
         return tuple(self.ids[position + 1] for position in self.learned)
 
 
-def prompt_tokens(prompt: Prompt, tokenizer: Tokenizer, *, dialogue: bool) -> list[int]:
-    """The tokens that a model reads for a prompt.
+def prompt_tokens(prompt: Prompt, prompting: Prompting, *, dialogue: bool) -> list[int]:
+    """Return the tokens that a model reads for a prompt.
 
     Args:
-        dialogue: put the end token after every turn; otherwise the text is read as it is, and an
-            empty one as its end token, after which every text of the training data began.
+        prompt: one prompt, or the turns so far.
+        prompting: of the model.
+        dialogue: whether it is to be replied to, or a text to be gone on with.
 
     Raises:
         DataError: several turns without dialogue.
     """
     turns = turns_of(prompt)
     if dialogue:
-        return prompt_ids(turns, tokenizer)
+        return prompting.dialogue_ids(turns)
     if len(turns) != 1:
         raise DataError(f"{len(turns)} turns are given to go on with; a text is one")
-    return tokenizer.encode(turns[0]) or [tokenizer.end_id]
+    return prompting.text_ids(turns[0])
 
 
 def turns_of(prompt: Prompt) -> tuple[str, ...]:
@@ -60,11 +61,12 @@ def turns_of(prompt: Prompt) -> tuple[str, ...]:
     return (prompt,) if isinstance(prompt, str) else tuple(prompt)
 
 
-def from_pair(pair: Pair, tokenizer: Tokenizer, *, kind: Kind, context_length: int) -> Correction:
+def from_pair(pair: Pair, prompting: Prompting, *, kind: Kind, context_length: int) -> Correction:
     """The correction of a reply: every token of it, and of a dialogue the end token, is learned.
 
     Args:
         pair: the prompt, and the reply or text that should follow it.
+        prompting: of the model.
         kind: whether the model replies or goes on with a text.
         context_length: tokens that the model can look back on.
 
@@ -75,10 +77,12 @@ def from_pair(pair: Pair, tokenizer: Tokenizer, *, kind: Kind, context_length: i
     prompt, reply = _prompt_and_reply(pair)
     if not reply.strip():
         raise DataError("the reply is empty; a lesson needs at least one word to learn")
-    before = prompt_tokens(prompt, tokenizer, dialogue=kind == "dialogue")
-    ids = before + _known(reply, tokenizer)
+    after = _known(reply, prompting.tokenizer)
     if kind == "dialogue":
-        ids.append(tokenizer.end_id)
+        before, after = prompting.reply_ids(turns_of(prompt), reply)
+    else:
+        before = prompt_tokens(prompt, prompting, dialogue=False)
+    ids = before + after
     _check_length(ids, context_length)
     return Correction(
         ids=tuple(ids),
@@ -141,7 +145,7 @@ def at_position(
 
 
 def phrasing_of(
-    prompt: Prompt, correction: Correction, tokenizer: Tokenizer, *, kind: Kind, context_length: int
+    prompt: Prompt, correction: Correction, prompting: Prompting, *, kind: Kind, context_length: int
 ) -> Correction:
     """Another way to ask: the same reply after another prompt.
 
@@ -155,7 +159,7 @@ def phrasing_of(
             "of a prompt and its reply"
         )
     pair = (prompt, correction.reply)
-    return from_pair(pair, tokenizer, kind=kind, context_length=context_length)
+    return from_pair(pair, prompting, kind=kind, context_length=context_length)
 
 
 def check_agreement(corrections: Sequence[Correction]) -> None:

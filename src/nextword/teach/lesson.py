@@ -27,6 +27,7 @@ from nextword.teach.measures import (
     TeachingStep,
     WordAccount,
 )
+from nextword.text.prompting import Prompting
 from nextword.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -61,6 +62,10 @@ class Student(Protocol):
     @property
     def tokenizer(self) -> Tokenizer:
         """Its words."""
+
+    @property
+    def prompting(self) -> Prompting:
+        """How it wants texts and dialogues as tokens."""
 
     @property
     def kind(self) -> Kind:

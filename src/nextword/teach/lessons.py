@@ -38,15 +38,15 @@ def corrections_of(
     Raises:
         ConfigError, DataError, ContextError: see `correction`.
     """
-    tokenizer, context = student.tokenizer, student.config.context_length
+    prompting, context = student.prompting, student.config.context_length
     taught = [
         pair
         if isinstance(pair, Correction)
-        else from_pair(pair, tokenizer, kind=student.kind, context_length=context)
+        else from_pair(pair, prompting, kind=student.kind, context_length=context)
         for pair in pairs
     ]
     asked = [
-        phrasing_of(prompt, item, tokenizer, kind=student.kind, context_length=context)
+        phrasing_of(prompt, item, prompting, kind=student.kind, context_length=context)
         for item, prompts in zip(taught, phrasings_by_pair(phrasings, len(taught)), strict=True)
         for prompt in prompts
     ]

@@ -126,7 +126,12 @@ def _parted(source: Source, batch: Batch, *, name: str = "") -> Rehearsal:
 def _of_file(student: Student, file: Path, seed: int) -> Batch:
     """A uniform draw of a file's sequences."""
     with tempfile.TemporaryDirectory(prefix="nextword-", ignore_cleanup_errors=True) as place:
-        shards = prepare(open_corpus([file]), student.tokenizer, Path(place) / "data")
+        shards = prepare(
+            open_corpus([file]),
+            student.tokenizer,
+            Path(place) / "data",
+            template=student.prompting.template,
+        )
         if shards.n_tokens < 2:
             raise DataError(
                 f"{file} has {shards.n_tokens} token, and rehearsing needs at least 2; give more"
@@ -142,7 +147,7 @@ def _of_file(student: Student, file: Path, seed: int) -> Batch:
 
 @torch.no_grad()
 def _spoken(student: Student, seed: int) -> Batch:
-    """What the model says after the end token, drawn by its own probabilities, side by side.
+    """What the model says at the start of a text, drawn by its own probabilities, side by side.
 
     `generate_many` would say the same SPOKEN times, as each of its rows draws by the same seed.
     """
@@ -156,13 +161,14 @@ def _spoken(student: Student, seed: int) -> Batch:
         device=decoder.device,
     )
     draws, end_ids = seeded(seed), torch.tensor(sorted(tokenizer.end_ids))
-    ids = torch.full((SPOKEN, 1), tokenizer.end_id)  # [B, T], on the CPU
+    ids = torch.tensor([student.prompting.start_ids] * SPOKEN)  # [B, T], on the CPU
+    new = ids.to(decoder.device)
     ended = torch.zeros(SPOKEN, dtype=torch.bool)
     while not ended.all() and ids.shape[1] <= longest:
-        new = ids[:, -1:].to(decoder.device)
         logits = decoder(new, cache=cache, last_only=True)[:, -1].float().cpu()  # [B, V]
         check_best(float(logits.max()))
         ids = torch.cat([ids, logits.softmax(dim=-1).multinomial(1, generator=draws)], dim=1)
+        new = ids[:, -1:].to(decoder.device)
         ended |= torch.isin(ids[:, -1], end_ids)
     rows = [_until_end(row, tokenizer.end_ids) for row in ids.tolist()]
     return side_by_side(rows, pad_id=tokenizer.pad_id)

@@ -1,18 +1,9 @@
-"""Prompts and replies as one sequence of tokens, and which of them are the reply.
+"""Documents of text and of turns, and the turns of chat messages."""
 
-    prompt <|end|> reply <|end|> prompt <|end|> reply <|end|>
-      ·       ·      ✓      ✓      ·       ·      ✓      ✓        is_reply
-
-Every turn ends in the end token, and the one that ends a reply belongs to the reply: that is how
-a model learns to stop. No other marks are needed, because the two speakers take turns.
-"""
-
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nextword.errors import DataError, unknown
-from nextword.text.template import render
-from nextword.text.tokenizer import Tokenizer
 
 ROLES = {
     "system": "system",
@@ -54,38 +45,6 @@ class Dialogue:
 
 
 Document = Text | Dialogue
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A document's token ids, and for each whether it is learned as part of a reply."""
-
-    ids: list[int]
-    is_reply: list[bool]  # as long as ids; the end token of a reply belongs to it
-
-
-def encode_document(document: Document, tokenizer: Tokenizer) -> Encoded:
-    """A document's tokens, an end token after the text or after each turn.
-
-    All of a plain text counts as reply: there is no prompt in it that would not be learned.
-    """
-    return encode_documents([document], tokenizer)[0]
-
-
-def encode_documents(documents: Sequence[Document], tokenizer: Tokenizer) -> list[Encoded]:
-    """The same for many documents at once, which is quicker."""
-    turns = [turn for document in documents for turn in _turns(document)]
-    rows = iter(tokenizer.encode_many(turns))
-    return [_encoded(document, rows, tokenizer.end_id) for document in documents]
-
-
-def prompt_ids(turns: Sequence[str], tokenizer: Tokenizer) -> list[int]:
-    """The tokens of a dialogue so far, each turn with its end token; the model now replies.
-
-    Args:
-        turns: prompt, reply, prompt …; the last one is the prompt to reply to.
-    """
-    return _joined(tokenizer.encode_many(list(turns)), tokenizer.end_id)
 
 
 def dialogue_from_messages(
@@ -146,38 +105,4 @@ def _check_last(n_messages: int, turns: Sequence[str], *, allow_open: bool) -> N
         )
 
 
-def _turns(document: Document) -> tuple[str, ...]:
-    return (document.text,) if isinstance(document, Text) else document.turns
-
-
-def _encoded(document: Document, rows: Iterator[list[int]], end_id: int) -> Encoded:
-    """One document from the next of `rows`, as many as it has turns."""
-    turns = [next(rows) for _ in _turns(document)]
-    plain = isinstance(document, Text)
-    is_reply: list[bool] = []
-    for index, turn in enumerate(turns):
-        is_reply += [plain or index % 2 == 1] * (len(turn) + 1)  # the end token, too
-    return Encoded(_joined(turns, end_id), is_reply)
-
-
-def _joined(turns: Iterable[list[int]], end_id: int) -> list[int]:
-    """All turns in a row, each followed by the end token."""
-    ids: list[int] = []
-    for turn in turns:
-        ids += turn
-        ids.append(end_id)
-    return ids
-
-
-__all__ = [
-    "CHAT_TEMPLATE",
-    "Dialogue",
-    "Document",
-    "Encoded",
-    "Text",
-    "dialogue_from_messages",
-    "encode_document",
-    "encode_documents",
-    "prompt_ids",
-    "render",
-]
+__all__ = ["CHAT_TEMPLATE", "Dialogue", "Document", "Text", "dialogue_from_messages"]

@@ -112,9 +112,7 @@ class Rows(Samples):
         place = np.repeat(place, length) + within  # [N]
         following = np.minimum(source + 1, shards.n_tokens - 1)
         target = shards.take(following).astype(np.int64)
-        target[(np.cumsum(length) - 1)[~packing.goes_on[segment]]] = NO_TARGET
-        if self._only_replies:
-            target[~shards.take_replies(following)] = NO_TARGET
+        target[~self._has_target(packing, segment, following)] = NO_TARGET
         if self._talks:
             number = np.where(self._is_talk(epoch, keys)[row], 0, number)
         shape = (len(keys), self.context_length)
@@ -123,6 +121,27 @@ class Rows(Samples):
             _placed(place, target, shape, np.int64, empty=NO_TARGET),
             _placed(place, np.repeat(number, length), shape, np.int32, empty=PADDING),
         )
+
+    def _has_target(
+        self, packing: Packing, segment: NDArray[np.int64], following: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Which tokens of some segments carry loss: [N], one for each place in `following`."""
+        length = packing.length[segment]
+        has = np.ones(len(following), np.bool_)
+        has[(np.cumsum(length) - 1)[~packing.goes_on[segment]]] = False
+        if self._only_replies:
+            has &= self._shards.take_replies(following)
+        return has
+
+    def _target_places(self, epoch: int, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        packing = self._packing(epoch)
+        n_segments = packing.first[keys + 1] - packing.first[keys]  # [B]
+        row = np.repeat(np.arange(len(keys)), n_segments)  # [S]
+        segment = packing.first[keys][row] + _ranges(n_segments)  # [S]
+        length = packing.length[segment]  # [S]
+        source = np.repeat(packing.start[segment], length) + _ranges(length)  # [N]
+        following = np.minimum(source + 1, self._shards.n_tokens - 1)
+        return following[self._has_target(packing, segment, following)]
 
 
 def _ranges(lengths: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -92,6 +92,26 @@ class Samples(abc.ABC):
             first, count = first + now, count - now
         return parts[0] if len(parts) == 1 else _joined(parts)
 
+    @property
+    def counts_bytes(self) -> bool:
+        """Whether `text_bytes` can be asked for."""
+        return self._shards.counts_bytes
+
+    def text_bytes(self, first: int, count: int) -> int:
+        """How many bytes of the text the targets of these samples stand for."""
+        total = 0
+        while count > 0:
+            epoch, index = self.locate(first)
+            now = min(count, self.n_samples(epoch) - index)
+            places = self._target_places(epoch, self._keys(epoch, index, index + now))
+            total += self._shards.text_bytes(places)
+            first, count = first + now, count - now
+        return total
+
+    def _target_places(self, epoch: int, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where in the shards the targets of some samples stand, those that carry loss."""
+        raise NotImplementedError
+
     def locate(self, number: int) -> tuple[int, int]:
         """The epoch, and the index within it, of a sample number that runs over the epochs."""
         ends = self._ends
@@ -165,6 +185,9 @@ class Windows(Samples):
     def _gather(self, epoch: int, keys: NDArray[np.int64]) -> Batch:
         ids = self._shards.take(self._places(keys))  # [B, T + 1]
         return ids[:, :-1].astype(np.int64), ids[:, 1:].astype(np.int64), None
+
+    def _target_places(self, epoch: int, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self._places(keys)[:, 1:].reshape(-1)
 
     def _places(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where in the shards the tokens of the windows lie that begin at `keys`: [B, T + 1]."""

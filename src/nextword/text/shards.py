@@ -8,6 +8,8 @@ A folder of shards holds
                         uint32 for vocabularies above 65,536; FILE_TOKENS in each file but the last
     replies-00000.bin … one bit per token, lowest first: is it part of a reply? (dialogues only)
     starts.bin          uint64: where each document begins, and the number of tokens at the end
+    bytes.bin           uint64 pairs: a token's place and the bytes of text that it stands for, of
+                        those that stand for others than their entry in the vocabulary
 """
 
 import shutil
@@ -22,6 +24,7 @@ from nextword.checked_json import checksum_of
 from nextword.errors import DataError
 from nextword.files import disk_error, sync_folder
 from nextword.text.corpus import Corpus
+from nextword.text.prompting import Prompting
 from nextword.text.shard_manifest import (
     ENCODED,
     FORMAT,
@@ -36,16 +39,25 @@ if TYPE_CHECKING:
 
 FILE_TOKENS = 1 << 26  # tokens in one file
 VERIFIED_AT_ONCE = 4 << 30  # bytes, a few seconds; of larger shards each file is at its first use
+BYTES = "bytes.bin"
+BYTE_RULE = 1  # how bytes are counted; shards without it, of version 0.1, hold no counts
 
 
 class Shards:
     """The tokens of a prepared corpus, mapped from a folder; nothing is read until it is used."""
 
-    def __init__(self, folder: Path, *, unverified: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        byte_lengths: Sequence[int] | None = None,
+        unverified: Iterable[str] = (),
+    ) -> None:
         """Open what `prepare` made.
 
         Args:
             folder: of the shards.
+            byte_lengths: [V], of the tokenizer, for `text_bytes`.
             unverified: files of tokens whose checksums are compared at their first use, where a
                 damaged one is a DataError.
 
@@ -68,6 +80,11 @@ class Shards:
         self._tokens = self._map("tokens", self.dtype)
         self._replies = self._map("replies", np.dtype(np.uint8)) if self.is_dialogue else []
         self.document_starts: NDArray[np.uint64] = _map(folder / "starts.bin", np.dtype("<u8"))
+        self.bytes_are_exact = manifest.get("byte_rule") == BYTE_RULE
+        self._lengths = None if byte_lengths is None else np.asarray(byte_lengths, np.int64)
+        size = manifest["files"].get(BYTES, {}).get("size", 0) if self.bytes_are_exact else 0
+        odd = _map(folder / BYTES, np.dtype("<u8")) if size else np.empty(0, np.uint64)
+        self._odd = odd.reshape(-1, 2).astype(np.int64)  # [n, 2]
 
     def tokens(self, start: int, stop: int) -> NDArray[np.unsignedinteger[Any]]:
         """The token ids from `start` up to `stop`, of uint16 or uint32; a view where it can be."""
@@ -108,6 +125,27 @@ class Shards:
         files = self.manifest["files"].items()
         sums = {name: made["sha256"] for name, made in files if name.startswith(ENCODED)}
         return checksum_of({"files": sums, "pad_id": self.pad_id, "dtype": self.manifest["dtype"]})
+
+    @property
+    def counts_bytes(self) -> bool:
+        """Whether `text_bytes` can be asked for."""
+        return self._lengths is not None
+
+    def text_bytes(self, at: NDArray[np.int64]) -> int:
+        """How many bytes of the text the tokens at the places `at` stand for, together.
+
+        Shards of version 0.1 have no counts: for them it is what the vocabulary says, which is
+        an estimate for tokenizers other than byte-level ones (`bytes_are_exact`).
+        """
+        assert self._lengths is not None
+        total = int(self._lengths[self.take(at)].sum())
+        if not len(self._odd):
+            return total
+        places = self._odd[:, 0]
+        row = np.minimum(np.searchsorted(places, at), len(places) - 1)
+        found = places[row] == at
+        odd = self._odd[row[found], 1] - self._lengths[self.take(at[found])]
+        return total + int(odd.sum())
 
     def verify(self) -> None:
         """Read everything once and compare the checksums.
@@ -170,6 +208,7 @@ def prepare(
     tokenizer: "Tokenizer",
     folder: Path,
     *,
+    template: str | None = None,
     progress: Callable[[int, int], None] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Shards:
@@ -185,6 +224,7 @@ def prepare(
         corpus: what to encode.
         tokenizer: what encodes it.
         folder: where the shards go; what was there is replaced.
+        template: of dialogues, see `Prompting`.
         progress: told the bytes read so far and the bytes in all.
         warn: is told, in one sentence, what was damaged and is made anew.
 
@@ -192,23 +232,24 @@ def prepare(
         DataError: the corpus is broken, or holds no document, or changed while it was read.
         RunError: the disk is full or the folder cannot be written.
     """
-    made = _take_made(folder, corpus, tokenizer, warn)
+    prompting = Prompting(tokenizer, template)
+    made = _take_made(folder, corpus, prompting, warn)
     if made is not None:
         return made
     partial = folder.with_name(f".{folder.name}.partial")
     try:
         _start_afresh(partial)
-        _encode_all(corpus, tokenizer, partial, progress)
+        _encode_all(corpus, prompting, partial, progress)
         _put_in_place(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return Shards(folder)
+    return Shards(folder, byte_lengths=tokenizer.byte_lengths)
 
 
 def _take_made(
     folder: Path,
     corpus: Corpus,
-    tokenizer: "Tokenizer",
+    prompting: Prompting,
     warn: Callable[[str], None] | None,
 ) -> Shards | None:
     """Return the folder's shards if they are of this corpus and tokenizer, and verified."""
@@ -216,7 +257,7 @@ def _take_made(
         return None
     try:
         manifest = read_manifest(folder)
-        if not _is_of(manifest, folder, corpus, tokenizer):
+        if not _is_of(manifest, folder, corpus, prompting):
             return None
         later = _verified_later(manifest)
         path = damaged_file(folder, manifest, manifest["files"].keys() - later)
@@ -226,7 +267,7 @@ def _take_made(
         if warn is not None:
             warn(f"{error}; the data is tokenized again")
         return None
-    return Shards(folder, unverified=later)
+    return Shards(folder, byte_lengths=prompting.tokenizer.byte_lengths, unverified=later)
 
 
 def _verified_later(manifest: dict[str, Any]) -> set[str]:
@@ -237,9 +278,10 @@ def _verified_later(manifest: dict[str, Any]) -> set[str]:
     return {name for name in files if name.startswith("tokens-")}
 
 
-def _is_of(manifest: dict[str, Any], folder: Path, corpus: Corpus, tokenizer: "Tokenizer") -> bool:
-    """Return whether a folder's shards were made from this corpus with this tokenizer."""
-    if manifest["tokenizer"] != tokenizer.fingerprint or manifest["pad_id"] != tokenizer.pad_id:
+def _is_of(manifest: dict[str, Any], folder: Path, corpus: Corpus, prompting: Prompting) -> bool:
+    """Return whether a folder's shards were made from this corpus, tokenizer and template."""
+    pad_id = prompting.tokenizer.pad_id
+    if manifest["tokenizer"] != prompting.fingerprint or manifest["pad_id"] != pad_id:
         return False
     if manifest["bad"] and not corpus.skip_bad:
         return False  # reading it again stops at the broken line, as it should
@@ -257,15 +299,22 @@ def _is_of(manifest: dict[str, Any], folder: Path, corpus: Corpus, tokenizer: "T
 
 def _encode_all(
     corpus: Corpus,
-    tokenizer: "Tokenizer",
+    prompting: Prompting,
     folder: Path,
     progress: Callable[[int, int], None] | None,
 ) -> None:
+    tokenizer = prompting.tokenizer
     glance, fingerprint = corpus.glance(), corpus.fingerprint()
     total = corpus.size_bytes
     dtype = np.dtype("<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4")
-    with ShardWriter(folder, dtype, FILE_TOKENS, with_replies=corpus.is_dialogue) as writer:
-        for read in write_pieces(corpus.pieces(), tokenizer, writer):
+    with ShardWriter(
+        folder,
+        dtype,
+        FILE_TOKENS,
+        with_replies=corpus.is_dialogue,
+        byte_lengths=tokenizer.byte_lengths,
+    ) as writer:
+        for read in write_pieces(corpus.pieces(), prompting, writer):
             if progress is not None:
                 progress(read, total)
         if not writer.n_documents:
@@ -277,7 +326,8 @@ def _encode_all(
         raise DataError("the data changed while it was read; run the same command again")
     manifest = {
         "format": FORMAT,
-        "tokenizer": tokenizer.fingerprint,
+        "tokenizer": prompting.fingerprint,
+        "byte_rule": BYTE_RULE,
         "pad_id": tokenizer.pad_id,
         "dtype": dtype.name,
         "file_tokens": FILE_TOKENS,

@@ -9,7 +9,6 @@ as it is. The learned vocabulary has the first ids; the end token and the pad to
 
 import hashlib
 import json
-import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -21,6 +20,8 @@ from tokenizers import decoders
 
 from nextword.errors import TokenizerError
 from nextword.files import disk_error, write_json, write_whole
+from nextword.text.byte_counts import CountedIds
+from nextword.text.encoder import Encoder, whole_characters
 from nextword.text.learn_tokenizer import (
     END,
     PAD,
@@ -29,12 +30,14 @@ from nextword.text.learn_tokenizer import (
     learn_backend,
     words_decoder,
 )
+from nextword.text.pieces import BYTE_TOKEN, bytes_of
 from nextword.text.stream import ByteStream, PieceStream, TextStream, WindowStream
 from nextword.text.tokenizer_folder import RELEARN, Specials, read_tokenizer
 from nextword.text.tokenizer_guard import guarded
 
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character: no text has it
-_BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")  # how SentencePiece writes a byte
+SPECIAL_NAMES = tuple(
+    f"{name}_token" for name in ("bos", "eos", "unk", "pad", "sep", "cls", "mask")
+)
 _NAMED_AT_ONCE = 10  # unknown words in one warning
 _NAMED_AT_ALL = 10_000  # unknown words remembered; after that no more are looked for
 
@@ -56,7 +59,6 @@ class Tokenizer:
             specials: its end, pad and unknown tokens.
             config: what its tokenizer_config.json said; kept when it is written again.
         """
-        backend.encode_special_tokens = True  # `<|end|>` in a text is seven ordinary characters
         self._backend = backend
         self._specials = specials
         self._config = dict(config or {})
@@ -64,6 +66,7 @@ class Tokenizer:
         added = backend.get_added_tokens_decoder()
         self._added_ids = frozenset(added)
         self._special_ids = frozenset(id for id, token in added.items() if token.special)
+        self._encoder = Encoder(backend, unknown_id=specials.unknown_id)
 
     @classmethod
     def learn(
@@ -117,7 +120,6 @@ class Tokenizer:
         write_whole(folder / "tokenizer.json", self._backend.to_str(pretty=True) + "\n")
         config = self._written_config()
         if chat_template is not None:
-            config.pop("chat_template", None)
             write_whole(folder / "chat_template.jinja", chat_template)
         write_json(folder / "tokenizer_config.json", config)
 
@@ -132,6 +134,7 @@ class Tokenizer:
             names["unk_token"] = self._backend.id_to_token(self.unknown_id)
         config = defaults | self._config | names | {"clean_up_tokenization_spaces": False}
         config.pop("auto_map", None)  # it names code that transformers would download and run
+        config.pop("chat_template", None)  # `write` is given the one that the model learned by
         return config
 
     @property
@@ -174,6 +177,48 @@ class Tokenizer:
         whole = json.dumps([content, self.end_id, self.pad_id], sort_keys=True)
         return hashlib.sha256(whole.encode("utf-8")).hexdigest()
 
+    @property
+    def start_ids(self) -> tuple[int, ...]:
+        """What the post-processor puts before a text, often a BOS token; of our own, nothing."""
+        return self._encoder.around[0]
+
+    @property
+    def byte_lengths(self) -> list[int]:
+        """[V], the UTF-8 bytes of text that each entry of the vocabulary stands for."""
+        return self._encoder.byte_lengths
+
+    @cached_property
+    def encodes_turns_apart(self) -> bool:
+        """Whether turns encoded one by one are what they are as one text with end tokens."""
+        end = self._backend.id_to_token(self.end_id) or ""
+        for text in ("a", " a", "a\n"):
+            apart = [*self._encoder.ids([text])[0], self.end_id]
+            if self._encoder.rendered(f"{text}{end}{text}{end}").ids != apart + apart:
+                return False
+        return True
+
+    @cached_property
+    def special_names(self) -> dict[str, str]:
+        """The special tokens by the names that chat templates use: bos_token, eos_token …"""
+        given = {name: self._config.get(name) for name in SPECIAL_NAMES}
+        tokens = {
+            name: token.get("content") if isinstance(token, dict) else token
+            for name, token in given.items()
+        }
+        found = {name: token for name, token in tokens.items() if token and isinstance(token, str)}
+        end = self._backend.id_to_token(self.end_id)
+        return ({} if end is None else {"eos_token": end}) | found
+
+    @cached_property
+    def added_tokens(self) -> dict[str, bool]:
+        """The spelling of every token beside the vocabulary, and whether it is special."""
+        added = self._backend.get_added_tokens_decoder().values()
+        return {token.content: token.special for token in added}
+
+    def added_id(self, token: str) -> int | None:
+        """The id of a token by its spelling."""
+        return self._backend.token_to_id(token)
+
     def encode(self, text: str) -> list[int]:
         """The ids of a text; never fails, and never adds or reads special tokens.
 
@@ -187,11 +232,32 @@ class Tokenizer:
 
         The library holds about 150 bytes for each token until it returns: pass a few MB at once.
         """
-        clean = [_LONE_SURROGATE.sub("\ufffd", text) for text in texts]
-        with guarded("this tokenizer cannot encode a text", mend=RELEARN):
-            encodings = self._backend.encode_batch_fast(clean, add_special_tokens=False)
-        rows = [encoding.ids for encoding in encodings]
-        self._warn_of_unknown(clean, rows)
+        return self._ids([whole_characters(text) for text in texts])
+
+    def encode_counted(self, texts: Sequence[str]) -> list[CountedIds]:
+        """As `encode_many`, and the bytes of the text that each token stands for."""
+        clean = [whole_characters(text) for text in texts]
+        return self._encoder.counted(clean, self._ids(clean))
+
+    def encode_rendered(self, text: str, *, warn: bool = False) -> CountedIds:
+        """The ids of a rendered chat template, whose special tokens are read as such.
+
+        As in transformers nothing is put before it. What a person says must not get here as it
+        is, see `TemplateEncoder`.
+
+        Args:
+            text: what the template made.
+            warn: name what is not in the vocabulary, as `encode` does.
+        """
+        clean = whole_characters(text)
+        found = self._encoder.rendered(clean)
+        if warn:
+            self._warn_of_unknown([clean], [found.ids])
+        return found
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        rows = self._encoder.ids(texts)
+        self._warn_of_unknown(texts, rows)
         return rows
 
     def decode(self, ids: Sequence[int], *, keep_special: bool = False) -> str:
@@ -228,20 +294,15 @@ class Tokenizer:
         if id in self._added_ids or self.kind in ("words", "characters"):
             return piece
         if isinstance(self._backend.decoder, decoders.ByteLevel):
-            return _bytes_of(piece).decode("utf-8", "backslashreplace")
-        if match := _BYTE_TOKEN.fullmatch(piece):
+            return bytes_of(piece).decode("utf-8", "backslashreplace")
+        if match := BYTE_TOKEN.fullmatch(piece):
             return f"\\x{match[1].lower()}"
         return piece.replace("▁", " ")  # SentencePiece's space
 
-    def byte_lengths(self) -> list[int]:
-        """For every id, how many UTF-8 bytes of text it stands for; special tokens for none."""
-        if isinstance(self._backend.decoder, decoders.ByteLevel):
-            return [len(self._shown_bytes(id)) for id in range(self.vocab_size)]
-        special = self._special_ids
-        return [
-            0 if id in special else len(self.token(id).encode("utf-8"))
-            for id in range(self.vocab_size)
-        ]
+    @property
+    def is_byte_level(self) -> bool:
+        """Whether every token stands for the same bytes wherever it is."""
+        return isinstance(self._backend.decoder, decoders.ByteLevel)
 
     def _shown_piece(self, id: int) -> str:
         """What a token adds to a reply; special tokens add nothing."""
@@ -249,7 +310,7 @@ class Tokenizer:
 
     def _shown_bytes(self, id: int) -> bytes:
         """The same for byte-level tokenizers."""
-        return _bytes_of(self._shown_piece(id))
+        return bytes_of(self._shown_piece(id))
 
     def _warn_of_unknown(self, texts: Sequence[str], rows: Sequence[list[int]]) -> None:
         """Name what the unknown token stands for in `rows`, unless it was named before."""
@@ -281,29 +342,6 @@ class Tokenizer:
 def _same(decoder: Any, other: decoders.Decoder) -> bool:
     """Whether two decoders of the library do the same."""
     return decoder is not None and decoder.__getstate__() == other.__getstate__()
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """GPT-2's way to write each byte as a visible character: itself, or one from 256 on.
-
-    Source: `bytes_to_unicode` in https://github.com/openai/gpt-2/blob/master/src/encoder.py
-    """
-    visible = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    hidden = [byte for byte in range(256) if byte not in visible]
-    return {chr(byte): byte for byte in visible} | {
-        chr(256 + place): byte for place, byte in enumerate(hidden)
-    }
-
-
-_BYTE_OF = _byte_alphabet()
-
-
-def _bytes_of(piece: str) -> bytes:
-    """The bytes that a byte-level token stands for; an added token stands for its own text."""
-    try:
-        return bytes(_BYTE_OF[character] for character in piece)
-    except KeyError:
-        return piece.encode("utf-8")
 
 
 __all__ = ["END", "PAD", "UNKNOWN", "Tokenizer", "TokenizerKind", "UnknownTokenWarning"]

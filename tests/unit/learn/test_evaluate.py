@@ -50,7 +50,7 @@ def test_scores_equal_a_plain_numpy_computation(dialogues: bool, tmp_path: Path)
     kind = Rows if dialogues else Windows
     samples = kind(shards, context_length=13, seed=0)
     decoder = decoder_for(tokenizer, 13).eval()
-    losses, ranks, n_bytes = [], [], 0
+    losses, ranks = [], []
     for index in range(samples.n_samples(0)):
         sample = samples.sample(0, index)
         with torch.no_grad():
@@ -64,8 +64,10 @@ def test_scores_equal_a_plain_numpy_computation(dialogues: bool, tmp_path: Path)
             shares = np.exp(row - row.max()) / np.exp(row - row.max()).sum()
             losses.append(-math.log(shares[target]))
             ranks.append(int((row > row[target]).sum()))
-            n_bytes += tokenizer.byte_lengths()[target]
-    found = score(decoder, samples, byte_lengths=np.array(tokenizer.byte_lengths()))
+    found = score(decoder, samples)
+    n_bytes = samples.text_bytes(0, samples.n_samples(0))
+    if dialogues:  # all text is predicted but the first token of each dialogue
+        assert n_bytes == shards.n_bytes - shards.text_bytes(whole(shards).spans[:, 0])
     assert found.n_tokens == len(losses) > 50
     assert found.loss == pytest.approx(np.mean(losses), rel=1e-5)
     assert found.perplexity == pytest.approx(math.exp(np.mean(losses)), rel=1e-5)
@@ -83,17 +85,16 @@ class Even(Decoder):
 
 def test_bits_per_byte_of_an_even_guess_over_known_bytes(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("abababab" * 3)  # 24 bytes, 24 tokens and the end token
-    shards, tokenizer = shards_of(tmp_path / "a.txt", kind="characters")
+    shards, _ = shards_of(tmp_path / "a.txt", kind="characters")
     decoder = Even(preset("qwen3", vocab_size=8, context_length=8, d_model=2, n_heads=1))
     samples = Windows(shards, context_length=8, seed=0)
-    lengths = np.ones(8, np.int64)
-    lengths[[tokenizer.end_id, tokenizer.pad_id]] = 0
-    found = score(decoder, samples, byte_lengths=lengths)
+    found = score(decoder, samples)
     # 25 tokens are 24 predictions, three windows of 8; one of them is the end token, of no bytes
     assert found.n_tokens == 24
     assert found.loss == pytest.approx(math.log(8))
     assert found.bits_per_byte == pytest.approx(24 * 3 / 23)
-    assert score(decoder, samples).bits_per_byte is None
+    uncounted = Windows(Shards(shards.folder), context_length=8, seed=0)
+    assert score(decoder, uncounted).bits_per_byte is None
 
 
 def test_a_rest_shorter_than_a_window_is_not_measured(tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ from nextword.learn.trainer import Trainer
 from nextword.model.decoder import Decoder
 from nextword.presets import preset
 from nextword.text.corpus import open_corpus
-from nextword.text.dialogue import Dialogue, encode_document
+from nextword.text.dialogue import Dialogue
 from nextword.text.parts import whole
+from nextword.text.prompting import Prompting
 from nextword.text.shards import Shards, prepare
 from nextword.text.tokenizer import Tokenizer
 
@@ -97,7 +98,7 @@ def test_packed_documents_have_the_losses_of_each_alone(
     total, count = 0.0, 0
     for number in range(40):
         dialogue = Dialogue((sentence(number), sentence(number + 100)))
-        ids = torch.tensor([encode_document(dialogue, tokenizer).ids])
+        ids = torch.tensor([Prompting(tokenizer).document(dialogue).ids])
         assert ids.shape[1] <= 17
         with torch.no_grad():
             total += loss_sum(decoder(ids[:, :-1]), ids[:, 1:]).item()

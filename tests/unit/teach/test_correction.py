@@ -12,6 +12,7 @@ from nextword.teach.correction import (
     phrasing_of,
     phrasings_by_pair,
 )
+from nextword.text.prompting import Prompting
 from nextword.text.tokenizer import Tokenizer, UnknownTokenWarning
 
 
@@ -25,7 +26,7 @@ def ids(tokenizer: Tokenizer, text: str) -> tuple[int, ...]:
 
 
 def test_of_a_dialogue_the_reply_and_its_end_are_learned(words: Tokenizer) -> None:
-    made = from_pair(("who is she", "the cat"), words, kind="dialogue", context_length=7)
+    made = from_pair(("who is she", "the cat"), Prompting(words), kind="dialogue", context_length=7)
     end = words.end_id
     assert made.ids == (*ids(words, "who is she"), end, *ids(words, "the cat"), end)
     assert made.learned == (3, 4, 5)
@@ -34,15 +35,17 @@ def test_of_a_dialogue_the_reply_and_its_end_are_learned(words: Tokenizer) -> No
 
 
 def test_of_several_turns_only_the_last_reply_is_learned(words: Tokenizer) -> None:
-    made = from_pair((["who", "she", "is"], "cat"), words, kind="dialogue", context_length=19)
+    made = from_pair(
+        (["who", "she", "is"], "cat"), Prompting(words), kind="dialogue", context_length=19
+    )
     assert made.learned == (5, 6)
     assert made.prompt == ("who", "she", "is")
 
 
 def test_of_a_text_all_that_follows_is_learned(words: Tokenizer) -> None:
-    made = from_pair(("the cat", "sat"), words, kind="text", context_length=3)
+    made = from_pair(("the cat", "sat"), Prompting(words), kind="text", context_length=3)
     assert (made.ids, made.learned) == (ids(words, "the cat sat"), (1,))
-    opened = from_pair(("", "the cat"), words, kind="text", context_length=3)
+    opened = from_pair(("", "the cat"), Prompting(words), kind="text", context_length=3)
     assert (opened.ids, opened.learned) == ((words.end_id, *ids(words, "the cat")), (0, 1))
 
 
@@ -59,13 +62,13 @@ def test_a_single_word_may_be_an_id_or_a_text(words: Tokenizer) -> None:
 
 def test_what_cannot_be_taught_is_refused(words: Tokenizer) -> None:
     with pytest.raises(DataError, match="the reply is empty"):
-        from_pair(("who", "  "), words, kind="dialogue", context_length=7)
+        from_pair(("who", "  "), Prompting(words), kind="dialogue", context_length=7)
     with pytest.raises(DataError, match="the word “dog” is not in this model's vocabulary"):
-        from_pair(("who", "the dog"), words, kind="dialogue", context_length=7)
+        from_pair(("who", "the dog"), Prompting(words), kind="dialogue", context_length=7)
     with pytest.raises(ContextError, match=r"has 7 tokens.* holds 5"):
-        from_pair(("who is she", "the cat"), words, kind="dialogue", context_length=5)
+        from_pair(("who is she", "the cat"), Prompting(words), kind="dialogue", context_length=5)
     with pytest.raises(DataError, match="2 turns"):
-        from_pair((["who", "is"], "she"), words, kind="text", context_length=7)
+        from_pair((["who", "is"], "she"), Prompting(words), kind="text", context_length=7)
     with pytest.raises(DataError, match="no tokens"):
         at_position([], "cat", words, context_length=7)
     with pytest.raises(DataError, match="the right word is empty"):
@@ -78,22 +81,22 @@ def test_what_cannot_be_taught_is_refused(words: Tokenizer) -> None:
 
 def test_an_unknown_word_in_the_prompt_only_warns(words: Tokenizer) -> None:
     with pytest.warns(UnknownTokenWarning, match="zebra"):
-        made = from_pair(("zebra", "cat"), words, kind="dialogue", context_length=7)
+        made = from_pair(("zebra", "cat"), Prompting(words), kind="dialogue", context_length=7)
     assert made.ids[0] == words.unknown_id
 
 
 def test_a_phrasing_has_the_same_reply(words: Tokenizer) -> None:
-    pair = from_pair(("who is she", "cat"), words, kind="dialogue", context_length=11)
-    other = phrasing_of("who", pair, words, kind="dialogue", context_length=11)
+    pair = from_pair(("who is she", "cat"), Prompting(words), kind="dialogue", context_length=11)
+    other = phrasing_of("who", pair, Prompting(words), kind="dialogue", context_length=11)
     assert (other.targets, other.learned, other.prompt) == (pair.targets, (1, 2), ("who",))
     word = at_position([0], 1, words, context_length=3)
     with pytest.raises(ConfigError, match="single word"):
-        phrasing_of("who", word, words, kind="dialogue", context_length=11)
+        phrasing_of("who", word, Prompting(words), kind="dialogue", context_length=11)
 
 
 def test_corrections_that_contradict_each_other_are_refused(words: Tokenizer) -> None:
     cat, sat, longer = (
-        from_pair(("who", reply), words, kind="dialogue", context_length=11)
+        from_pair(("who", reply), Prompting(words), kind="dialogue", context_length=11)
         for reply in ("cat", "sat", "cat sat")
     )
     check_agreement([cat, cat])

@@ -22,6 +22,7 @@ from nextword.teach.history import History
 from nextword.teach.rehearsal import Rehearsal, find_rehearsal
 from nextword.teach.reminders import Reminders, chosen
 from nextword.teach.sequences import apart_from, picked, side_by_side
+from nextword.text.prompting import Prompting
 from nextword.text.samples import Batch
 from nextword.text.tokenizer import Tokenizer
 
@@ -40,6 +41,10 @@ class Pupil:
     @property
     def config(self) -> ModelConfig:
         return self.decoder.config
+
+    @property
+    def prompting(self) -> Prompting:
+        return Prompting(self.tokenizer)
 
 
 def pupil(text: str, *, context: int = 19) -> Pupil:

@@ -27,7 +27,7 @@ def model() -> LanguageModel:
 
 
 def corrections(model: LanguageModel, *pairs: tuple[str, str]) -> list[Correction]:
-    return [from_pair(pair, model.tokenizer, kind="dialogue", context_length=19) for pair in pairs]
+    return [from_pair(pair, model.prompting, kind="dialogue", context_length=19) for pair in pairs]
 
 
 def left(kept: int, *, kl: float = 0.0) -> Locality:

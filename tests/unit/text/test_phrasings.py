@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from tests.letters import END, Letters
 
 from nextword.errors import ConfigError
 from nextword.text.corpus import open_corpus
@@ -13,18 +14,7 @@ from nextword.text.parts import Part, split_phrasings
 from nextword.text.shards import Shards, prepare
 from nextword.text.tokenizer import Tokenizer
 
-END, PAD = 1, 0
-
 Turns = Sequence[str]  # prompt, reply, prompt, reply, …
-
-
-class Letters:
-    """A tokenizer for tests: a character is its code point."""
-
-    end_id, pad_id, vocab_size, fingerprint = END, PAD, 1 << 16, "letters"
-
-    def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
-        return [[ord(letter) for letter in text] for text in texts]
 
 
 def shards_of(folder: Path, *files: Sequence[dict[str, Any]]) -> Shards:

@@ -7,6 +7,7 @@ from typing import cast
 
 import numpy as np
 import pytest
+from tests.letters import END, PAD, Letters
 
 from nextword.errors import ConfigError, DataError
 from nextword.text import shards as shards_module
@@ -16,17 +17,6 @@ from nextword.text.rows import Rows
 from nextword.text.samples import Samples, Windows
 from nextword.text.shards import Shards, prepare
 from nextword.text.tokenizer import Tokenizer
-
-END, PAD = 1, 0
-
-
-class Letters:
-    """A tokenizer for tests: a character is its code point."""
-
-    end_id, pad_id, vocab_size, fingerprint = END, PAD, 1 << 16, "letters"
-
-    def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
-        return [[ord(letter) for letter in text] for text in texts]
 
 
 def prepared(folder: Path, records: Sequence[dict[str, str]]) -> Shards:

@@ -4,36 +4,20 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pytest
 from tests.damage import DAMAGES
+from tests.letters import END, Letters
 
 from nextword.errors import BadLineError, DataError, RunError
 from nextword.text import readers, shard_writer, shards
 from nextword.text.corpus import Corpus, Piece, open_corpus
 from nextword.text.shards import Shards, prepare
 from nextword.text.tokenizer import Tokenizer
-
-END, PAD = 1, 0
-
-
-class Letters:
-    """A tokenizer for tests: a character is its code point."""
-
-    end_id, pad_id = END, PAD
-
-    def __init__(self, vocab_size: int = 1 << 16, fingerprint: str = "letters") -> None:
-        self.vocab_size = vocab_size
-        self.fingerprint = fingerprint
-        self.calls = 0
-
-    def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
-        self.calls += bool(texts)
-        return [[ord(letter) for letter in text] for text in texts]
 
 
 def letters(vocab_size: int = 1 << 16, fingerprint: str = "letters") -> Tokenizer:

@@ -50,10 +50,10 @@ class TestBounds:
     )
     def test_it_is_refused_in_time(self, template: str) -> None:
         messages = [{"role": "user", "content": "hello" * 100}]
-        start = time.monotonic()
+        start = time.thread_time()
         with pytest.raises(DataError, match="chat template"):
             render(messages, template, special=SPECIAL)
-        assert time.monotonic() - start < 2
+        assert time.thread_time() - start < 2
 
     @pytest.mark.parametrize(
         ("template", "expected"),

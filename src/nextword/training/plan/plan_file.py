@@ -19,12 +19,14 @@ class KeptPlan:
     Attributes:
         plan: every setting.
         tokenizer: the fingerprint of the run's tokenizer.
+        prompting: the fingerprint of how it encodes texts and dialogues; None in runs of 0.1.
         settings: a digest of what identifies the run.
         data: `Prepared.digest`; None in runs of version 0.1.
     """
 
     plan: Plan
     tokenizer: str
+    prompting: str | None
     settings: str
     data: str | None
 
@@ -32,7 +34,7 @@ class KeptPlan:
 def write_plan(path: Path, kept: KeptPlan) -> None:
     """Write the file, whole or not at all."""
     values = {"plan": kept.plan.as_json(), "tokenizer": kept.tokenizer, "settings": kept.settings}
-    write_checked_json(path, values | {"data": kept.data})
+    write_checked_json(path, values | {"prompting": kept.prompting, "data": kept.data})
 
 
 def read_plan(path: Path) -> KeptPlan:
@@ -46,10 +48,13 @@ def read_plan(path: Path) -> KeptPlan:
         return KeptPlan(
             plan=plan_from(values["plan"]),
             tokenizer=str(values["tokenizer"]),
+            prompting=values.get("prompting"),
             settings=str(values["settings"]),
             data=values.get("data"),
         )
-    except (FolderError, KeyError, ValueError) as error:
+    except FolderError as error:
+        raise RunError(f"{error}. {MEND}") from error
+    except (KeyError, ValueError) as error:
         raise RunError(f"{path} is damaged: {error}. {MEND}") from error
 
 
