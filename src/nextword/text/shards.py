@@ -135,36 +135,41 @@ def prepare(
     folder: Path,
     *,
     progress: Callable[[int, int], None] | None = None,
+    exact_cuts: bool = True,
 ) -> Shards:
     """Encode a corpus once and keep the tokens in `folder`.
 
-    What is there is taken when it was made from the same content with the same tokenizer. Files
-    whose size, time of change and inode are as noted count as the same; otherwise their SHA-256
-    decides. The shards appear whole under their name or not at all.
+    What is there is taken when it was made from the same content with the same tokenizer, under
+    whatever names. Files whose size, time of change and inode are as noted count as the same;
+    otherwise their SHA-256 decides. The shards appear whole under their name or not at all.
 
     Args:
         corpus: what to encode.
         tokenizer: what encodes it.
         folder: where the shards go; what was there is replaced.
         progress: told the bytes read so far and the bytes in all.
+        exact_cuts: see `write_pieces`.
 
     Raises:
         DataError: the corpus is broken, or holds no document, or changed while it was read.
         RunError: the disk is full or the folder cannot be written.
     """
-    if _is_made(folder, corpus, tokenizer):
+    exact_cuts = exact_cuts or tokenizer.begins_anew_at_lines  # which makes no difference
+    if _is_made(folder, corpus, tokenizer, exact_cuts=exact_cuts):
         return Shards(folder)
     partial = folder.with_name(f".{folder.name}.partial")
     try:
         _start_afresh(partial)
-        _encode_all(corpus, tokenizer, partial, progress)
+        _encode_all(corpus, tokenizer, partial, progress, exact_cuts=exact_cuts)
         _put_in_place(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return Shards(folder)
 
 
-def _is_made(folder: Path, corpus: Corpus, tokenizer: "Tokenizer") -> bool:
+def _is_made(
+    folder: Path, corpus: Corpus, tokenizer: "Tokenizer", *, exact_cuts: bool
+) -> bool:
     """Whether the folder holds whole shards of this corpus and tokenizer."""
     try:
         manifest = _read_manifest(folder)
@@ -174,16 +179,23 @@ def _is_made(folder: Path, corpus: Corpus, tokenizer: "Tokenizer") -> bool:
         return False
     if manifest["bad"] and not corpus.skip_bad:
         return False  # reading it again stops at the broken line, as it should
+    if manifest.get("exact_cuts", tokenizer.begins_anew_at_lines) != exact_cuts:
+        return False
     glance = corpus.glance()
     if manifest["glance"] == glance:
         return True
-    sizes = [(file["name"], file["size"]) for file in manifest["corpus"]]
-    if sizes != [(name, size) for name, size, *_ in glance]:
+    if [file["size"] for file in manifest["corpus"]] != [size for _, size, *_ in glance]:
         return False
-    if manifest["corpus"] != corpus.fingerprint():
+    fingerprint = corpus.fingerprint()
+    if _sums(manifest["corpus"]) != _sums(fingerprint):
         return False
-    write_json(folder / MANIFEST, manifest | {"glance": glance})
+    write_json(folder / MANIFEST, manifest | {"corpus": fingerprint, "glance": glance})
     return True
+
+
+def _sums(fingerprint: Sequence[dict[str, Any]]) -> list[str]:
+    """The SHA-256 of each file; what it is called does not matter."""
+    return [file["sha256"] for file in fingerprint]
 
 
 def _encode_all(
@@ -191,12 +203,15 @@ def _encode_all(
     tokenizer: "Tokenizer",
     folder: Path,
     progress: Callable[[int, int], None] | None,
+    *,
+    exact_cuts: bool,
 ) -> None:
     glance, fingerprint = corpus.glance(), corpus.fingerprint()
     total = corpus.size_bytes
     dtype = np.dtype("<u2" if tokenizer.vocab_size <= 1 << 16 else "<u4")
     with ShardWriter(folder, dtype, FILE_TOKENS, with_replies=corpus.is_dialogue) as writer:
-        for read in write_pieces(corpus.pieces(), tokenizer, writer):
+        pieces = corpus.pieces()
+        for read in write_pieces(pieces, tokenizer, writer, exact_cuts=exact_cuts):
             if progress is not None:
                 progress(read, total)
         if not writer.n_documents:
@@ -217,6 +232,7 @@ def _encode_all(
         "n_bytes": writer.n_bytes,
         "is_dialogue": corpus.is_dialogue,
         "bad": corpus.bad,
+        "exact_cuts": exact_cuts,
         "corpus": fingerprint,
         "glance": glance,
         "files": files,

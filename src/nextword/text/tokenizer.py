@@ -16,8 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Encoding, decoders, pre_tokenizers
 from tokenizers import Tokenizer as Backend
-from tokenizers import decoders
 
 from nextword.errors import TokenizerError
 from nextword.files import disk_error, write_json, write_whole
@@ -188,6 +188,23 @@ class Tokenizer:
         self._warn_of_unknown(clean, rows)
         return rows
 
+    def encode_with_places(self, texts: Sequence[str]) -> list[Encoding]:
+        """Return the ids of each text, as `encode_many` gives them, with their places in it."""
+        clean = [_LONE_SURROGATE.sub("\ufffd", text) for text in texts]
+        encodings: list[Encoding] = self._backend.encode_batch(clean, add_special_tokens=False)
+        self._warn_of_unknown(clean, [encoding.ids for encoding in encodings])
+        return encodings
+
+    @cached_property
+    def begins_anew_at_lines(self) -> bool:
+        """Return True if text after a line break between words never depends on what is before.
+
+        So it is where GPT-2's pattern splits text; of other tokenizers it is not known.
+        """
+        content = json.loads(self._backend.to_str())
+        plain = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+        return content["normalizer"] is None and _same(self._backend.pre_tokenizer, plain)
+
     def decode(self, ids: Sequence[int], *, keep_special: bool = False) -> str:
         """The text of some ids; special tokens are left out unless `keep_special`.
 
@@ -269,9 +286,9 @@ class Tokenizer:
         return [word for word in words if word not in self._named]
 
 
-def _same(decoder: Any, other: decoders.Decoder) -> bool:
-    """Whether two decoders of the library do the same."""
-    return decoder is not None and decoder.__getstate__() == other.__getstate__()
+def _same(part: Any, other: Any) -> bool:
+    """Whether two decoders of the library, or two other parts, do the same."""
+    return part is not None and part.__getstate__() == other.__getstate__()
 
 
 def _byte_alphabet() -> dict[str, int]:
