@@ -13,6 +13,7 @@ import nextword
 from nextword.evaluate.answers import AnswerScores
 from nextword.folder.card import CardFacts
 from nextword.learn.data import Prepared
+from nextword.learn.data_facts import data_facts
 from nextword.learn.evaluate import ReplyScores
 from nextword.learn.parrot import LENGTH, Parroting
 from nextword.learn.picture import Series, curves_svg
@@ -162,12 +163,11 @@ def facts(
     request: TrainRequest, corpus: Corpus, data: Prepared, plan: Plan, trainer: Trainer
 ) -> list[tuple[str, str]]:
     """What is printed first, as names and values: data, model, budget, batch, machine."""
-    config, model, shards, decoder = plan.training, plan.model, data.shards, trainer.decoder
-    held = "none" if data.held_out is None else f"{data.held_out[1].n_tokens:,} tokens"
+    config, model, decoder = plan.training, plan.model, trainer.decoder
     heads = "1 head" if model.n_heads == 1 else f"{model.n_heads} heads"
     return [
         *(("data", line) for line in corpus.describe()),
-        ("", f"{shards.n_documents:,} documents, {shards.n_tokens:,} tokens; held out: {held}"),
+        *data_facts(data, trainer.samples),
         ("tokenizer", f"{data.tokenizer.kind}, {data.tokenizer.vocab_size:,} tokens"),
         (
             "model",

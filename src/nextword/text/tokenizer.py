@@ -252,6 +252,22 @@ class Tokenizer:
             for id in range(self.vocab_size)
         ]
 
+    def text_bytes(self) -> list[bytes]:
+        """Return, for every id, the bytes of text that it stands for; special tokens give none.
+
+        A space that the tokenizer puts before a text is among them.
+        """
+        if isinstance(self._backend.decoder, decoders.ByteLevel):
+            return [self._shown_bytes(id) for id in range(self.vocab_size)]
+        return [self._plain_bytes(id) for id in range(self.vocab_size)]
+
+    def _plain_bytes(self, id: int) -> bytes:
+        """The bytes of a token that is no byte-level one; `<0x0A>` is one byte."""
+        piece = self._shown_piece(id)
+        if match := _BYTE_TOKEN.fullmatch(piece):
+            return bytes([int(match[1], 16)])
+        return piece.replace("▁", " ").encode("utf-8", "replace")
+
     def _shown_piece(self, id: int) -> str:
         """What a token adds to a reply; special tokens add nothing."""
         return "" if id in self._special_ids else self._backend.id_to_token(id) or ""
