@@ -29,6 +29,7 @@ class Letters:
     """A tokenizer for tests: a character is its code point."""
 
     end_id, pad_id, vocab_size, fingerprint = 1, 0, 1 << 16, "letters"
+    begins_anew_at_lines = True
 
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
         return [[ord(letter) for letter in text] for text in texts]

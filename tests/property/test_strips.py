@@ -1,9 +1,11 @@
 """Wherever a text is cut, and whatever the tokenizer: its strips give the tokens of the whole."""
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -79,7 +81,10 @@ def by_another_pattern() -> Backend:
 
 
 MAKERS: dict[str, Callable[[], Backend]] = {
-    **{kind: functools.partial(learn_backend, [LEARNED], kind=kind, vocab_size=None) for kind in KINDS},
+    **{
+        kind: functools.partial(learn_backend, [LEARNED], kind=kind, vocab_size=None)
+        for kind in KINDS
+    },
     "metaspace": metaspace,
     "unigram": always_prepending,
     "wordpiece": wordpiece,
@@ -110,7 +115,7 @@ def cut(tokenizer: Tokenizer, text: str, pieces: list[int]) -> list[Strip]:
     last = len(places) - 2
     return [
         strip
-        for number, (start, stop) in enumerate(zip(places, places[1:], strict=False))
+        for number, (start, stop) in enumerate(itertools.pairwise(places))
         for strip in cutter.push(text[start:stop], ends=number == last, read=stop)
     ]
 
@@ -165,8 +170,6 @@ def test_a_corpus_is_written_as_the_tokens_of_the_whole(name: str, tmp_path: Pat
         yield Piece(Text(text[:100_000]), False, 0)
         yield Piece(Text(text[100_000:]), True, 0)
         yield Piece(Text("x"), True, 0)
-
-    import numpy as np
 
     with ShardWriter(tmp_path, np.dtype("<u4"), 1 << 26, with_replies=False) as writer:
         list(write_pieces(pieces(), tokenizer, writer))

@@ -20,7 +20,7 @@ from nextword.learn.request import TrainRequest
 from nextword.text.corpus import Corpus, open_corpus
 from nextword.text.dialogue import Dialogue
 from nextword.text.learn_tokenizer import KINDS
-from nextword.text.long_dialogues import CutCounts, cut_dialogues
+from nextword.text.long_dialogues import NOTHING_CUT, CutCounts, cut_dialogues
 from nextword.text.parts import ENOUGH_DOCUMENTS, Part, whole
 from nextword.text.rows import Rows
 from nextword.text.samples import Samples, Windows
@@ -62,7 +62,7 @@ class Prepared:
     split_rule: int = 1
     overlap: Overlap | None = None
     duplicates: int = 0
-    cut: CutCounts = CutCounts()
+    cut: CutCounts = NOTHING_CUT
 
     @property
     def learns_held_out(self) -> bool:
@@ -183,7 +183,9 @@ def prepare_data(
     aim = _aim(request, shards, split_rule)
     judged, share = None, None
     if isinstance(request.held_out, str):
-        other = open_corpus([request.held_out], skip_bad=request.skip_bad, warn=warn)
+        other = open_corpus(
+            [request.held_out], skip_bad=request.skip_bad, warn=warn, leave_out=request.out
+        )
         judged = prepare(other, tokenizer, place / "held-out", progress=progress, exact_cuts=exact)
         _check_kinds(shards, judged, request.held_out)
         context = _context(request, shards, min(shards.n_tokens, judged.n_tokens), model, aim)
@@ -242,7 +244,7 @@ def _tell_too_few(
 def _count_cut(shards: Shards, context: int, *, rule: int) -> CutCounts:
     """Count the dialogues that do not fit into the context, and what they lose."""
     if not shards.is_dialogue:
-        return CutCounts()
+        return NOTHING_CUT
     _, cut = cut_dialogues(shards, whole(shards), context)
     return cut if rule >= 3 else CutCounts(dialogues=cut.dialogues, longest=cut.longest)
 

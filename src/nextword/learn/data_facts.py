@@ -1,4 +1,4 @@
-"""Say in a few lines what a run learns from: documents, duplicates, what is held out, the first pair."""
+"""Say in a few lines what a run learns from: how much, what is held out, and the first pair."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -70,9 +70,7 @@ def hold_out(
     if rule >= 3 and aim == "answers":
         train, held = split_phrasings_by_content(shards, keys, share=share, seed=seed)
     elif rule >= 3:
-        train, held = split_by_content(
-            shards, keys, share=share, seed=seed, context_length=context
-        )
+        train, held = split_by_content(shards, keys, share=share, seed=seed, context_length=context)
     elif aim == "answers":
         train, held = split_phrasings(
             shards, share=share, seed=seed, prompt_key=_letters_and_digits(tokenizer)
@@ -131,9 +129,7 @@ def tell_held_out(
         )
 
 
-def _tell_overlap(
-    held: HeldOut, shards: Shards, *, aim: Aim, warn: Callable[[str], None]
-) -> None:
+def _tell_overlap(held: HeldOut, shards: Shards, *, aim: Aim, warn: Callable[[str], None]) -> None:
     found = held.overlap
     assert found is not None
     names = "dialogues" if shards.is_dialogue else "texts"
@@ -150,8 +146,8 @@ def _tell_overlap(
     if aim == "generalize" and shards.is_dialogue and found.replies > found.documents:
         warn(
             f"{found.replies - found.documents:,} of {found.n_documents:,} held-out {names} have "
-            "replies that stand in training after other prompts; their scores measure whether other "
-            "phrasings are recognized, not whether new replies are found"
+            "replies that stand in training after other prompts; their scores measure whether "
+            "other phrasings are recognized, not whether new replies are found"
         )
 
 

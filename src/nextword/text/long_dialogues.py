@@ -41,6 +41,9 @@ class CutCounts:
     longest: int = 0
 
 
+NOTHING_CUT = CutCounts()
+
+
 @dataclass(frozen=True)
 class _Exchange:
     """A prompt and its reply: where they begin and where the reply ends."""
@@ -127,7 +130,7 @@ def _stretches(
     while first < len(exchanges):
         begin, last = _grow(exchanges, first, capacity)
         if begin > learned:  # cut off: no reply follows in reach
-            yield _Stretch(learned, begin + 1)
+            yield _Stretch(max(learned - 1, start), begin + 1)
         _count(exchanges, first, last, begin, counter, capacity)
         yield _Stretch(begin, exchanges[last].stop, max(learned - begin, 0))
         learned, first = exchanges[last].stop, last + 1

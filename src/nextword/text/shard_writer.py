@@ -16,6 +16,8 @@ from nextword.text.dialogue import Dialogue, encode_documents
 from nextword.text.strips import Strip, StripCutter, StripJoiner
 
 if TYPE_CHECKING:
+    from tokenizers import Encoding
+
     from nextword.text.tokenizer import Tokenizer
 
 _HELD = 1 << 17  # tokens or starts held back before they are written
@@ -233,7 +235,7 @@ class _Encoder:
         alone = [strip for strip in strips if not strip.left and not strip.right]
         joined = [strip for strip in strips if strip.left or strip.right]
         rows = iter(self._tokenizer.encode_many([strip.text for strip in alone]))
-        places = iter(self._tokenizer.encode_with_places([strip.text for strip in joined]))
+        places = iter(self._places([strip.text for strip in joined]))
         for unit in batch:
             self._writer.n_bytes += sum(len(text.encode()) for text in _texts(unit))
             if isinstance(unit, Piece):
@@ -244,6 +246,9 @@ class _Encoder:
             else:
                 self._writer.add(next(rows))
             self._end(unit)
+
+    def _places(self, texts: list[str]) -> list["Encoding"]:
+        return self._tokenizer.encode_with_places(texts) if texts else []
 
     def _end(self, unit: Piece | Strip) -> None:
         """Write that the document ends, if it does."""

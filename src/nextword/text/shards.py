@@ -167,9 +167,7 @@ def prepare(
     return Shards(folder)
 
 
-def _is_made(
-    folder: Path, corpus: Corpus, tokenizer: "Tokenizer", *, exact_cuts: bool
-) -> bool:
+def _is_made(folder: Path, corpus: Corpus, tokenizer: "Tokenizer", *, exact_cuts: bool) -> bool:
     """Whether the folder holds whole shards of this corpus and tokenizer."""
     try:
         manifest = _read_manifest(folder)

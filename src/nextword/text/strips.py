@@ -100,9 +100,7 @@ class StripJoiner:
         self._text, self._encoding, self._begin = "", None, 0
         return [*done, *encoding.ids[begin:]]
 
-    def _join(
-        self, strip: Strip, encoding: "Encoding"
-    ) -> tuple[list[int], str, "Encoding", int]:
+    def _join(self, strip: Strip, encoding: "Encoding") -> tuple[list[int], str, "Encoding", int]:
         """Return the sure tokens of the strip before, and what is to be gone on with."""
         before, margin = self._encoding, strip.left
         assert before is not None

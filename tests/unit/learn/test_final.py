@@ -17,10 +17,12 @@ from nextword.learn import final
 from nextword.learn.final import curve_end
 from nextword.learn.train import train
 from nextword.learn.trainer import Trainer
-from nextword.text.parts import split
+from nextword.text.content import content_keys
+from nextword.text.parts import whole
 from nextword.text.rows import Rows
 from nextword.text.samples import Samples, Windows
 from nextword.text.shards import Shards
+from nextword.text.split_by_content import split_by_content
 
 
 @torch.no_grad()
@@ -40,7 +42,9 @@ def mean_loss(out: Path, samples: Samples, *, count: int) -> float:
 
 def learned_from(out: Path, *, context: int) -> tuple[Shards, Any]:
     shards = Shards(out / "training" / "data" / "train")
-    return shards, split(shards, share=0.1, seed=0, context_length=context)[0]
+    keys = content_keys(shards, whole(shards), nextword.load(out).tokenizer)
+    part, _ = split_by_content(shards, keys, share=0.1, seed=0, context_length=context)
+    return shards, part
 
 
 def test_the_training_loss_is_that_of_as_much_training_text(

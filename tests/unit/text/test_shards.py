@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from nextword.errors import BadLineError, DataError, RunError
-from nextword.text import readers, shard_writer, shards
+from nextword.text import readers, shard_writer, shards, strips
 from nextword.text.corpus import Corpus, Piece, open_corpus
 from nextword.text.shards import Shards, prepare
 from nextword.text.tokenizer import Tokenizer
@@ -24,6 +24,8 @@ class Letters:
     """A tokenizer for tests: a character is its code point."""
 
     end_id, pad_id = END, PAD
+
+    begins_anew_at_lines = True
 
     def __init__(self, vocab_size: int = 1 << 16, fingerprint: str = "letters") -> None:
         self.vocab_size = vocab_size
@@ -97,7 +99,8 @@ def test_many_files_and_pieces_give_the_same_tokens(
     monkeypatch.setattr(shards, "FILE_TOKENS", 64)
     monkeypatch.setattr(shard_writer, "_HELD", 10)
     monkeypatch.setattr(shard_writer, "_BATCH", 30)
-    monkeypatch.setattr(shard_writer, "_STRIP", 13)
+    monkeypatch.setattr(strips, "STRIP", 13)
+    monkeypatch.setattr(strips, "MARGIN", 0)
     monkeypatch.setattr(readers, "PIECE", 40)
     monkeypatch.setattr(readers, "_BLOCK", 11)
     text = "".join(f"line {number}\n" for number in range(50))
