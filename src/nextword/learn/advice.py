@@ -147,7 +147,7 @@ TABLE = (
     ),
     Row(
         "nothing was held out",
-        "hold something out (--held-out 0.1, or more dialogues)",
+        "hold something out (--held-out 0.1, or more different dialogues)",
         lambda n: not n.n_held_out,
         lambda n: "nobody can tell what it learned from what it repeats",
     ),

@@ -49,6 +49,7 @@ class Prepared:
         split_rule: how data were divided and cut; see `SPLIT_RULE`.
         overlap: how much of what is held out also stands in training; None: nothing is held out.
         duplicates: documents that equal one before them.
+        share: that was to be held out; None: other data were given for it.
         cut: the dialogues that are longer than the context, and what is lost by that.
     """
 
@@ -62,6 +63,7 @@ class Prepared:
     split_rule: int = 1
     overlap: Overlap | None = None
     duplicates: int = 0
+    share: float | None = None
     cut: CutCounts = NOTHING_CUT
 
     @property
@@ -213,6 +215,7 @@ def prepare_data(
         split_rule=split_rule,
         overlap=held.overlap,
         duplicates=held.duplicates,
+        share=share,
         cut=cut,
     )
 
@@ -251,18 +254,15 @@ def _count_cut(shards: Shards, context: int, *, rule: int) -> CutCounts:
 
 def cut_line(cut: CutCounts, n_documents: int, *, context: int, model: ModelConfig | None) -> str:
     """Say how many dialogues are longer than the context, what is lost, and how to mend it."""
-    lost = [
-        text
-        for count, text in (
-            (cut.prompts, f"{cut.prompts:,} prompts lose their beginning"),
-            (cut.turns, f"{cut.turns:,} replies do not see the oldest turns"),
-            (cut.replies, f"{cut.replies:,} replies are divided"),
-        )
-        if count
-    ]
+    losses = (
+        (cut.prompts, "prompt loses its beginning", "prompts lose their beginning"),
+        (cut.turns, "reply does not see the oldest turns", "replies do not see the oldest turns"),
+        (cut.replies, "reply is divided", "replies are divided"),
+    )
+    lost = [f"{n:,} {one if n == 1 else several}" for n, one, several in losses if n]
     line = (
-        f"{cut.dialogues:,} of {n_documents:,} dialogues are longer than the context of {context} "
-        f"tokens: {', '.join(lost) or 'they are cut into pieces'}"
+        f"longer than the context of {context} tokens: {cut.dialogues:,} of {n_documents:,} "
+        f"dialogues, which are cut; {', '.join(lost) or 'nothing is lost but earlier turns'}"
     )
     needed = 1 << (cut.longest - 1).bit_length()
     if model is None or needed <= model.context_length:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from nextword.learn.data import Prepared
 from nextword.learn.readable import visible
+from nextword.text.parts import ENOUGH_DOCUMENTS
 from nextword.text.rows import Rows
 from nextword.text.samples import Samples
 
@@ -34,7 +35,6 @@ def data_facts(data: Prepared, samples: Samples) -> list[Fact]:
     return [
         ("", _size(data)),
         *_duplicates(data),
-        *_cut(data),
         ("held out", held_out_line(data)),
         *_first(data, samples),
     ]
@@ -55,20 +55,12 @@ def _duplicates(data: Prepared) -> Iterator[Fact]:
         yield "duplicates", f"{_count(data.duplicates, data)} {verb} before"
 
 
-def _cut(data: Prepared) -> Iterator[Fact]:
-    if data.cut.dialogues:
-        verb = "is" if data.cut.dialogues == 1 else "are"
-        yield (
-            "cut",
-            f"{_count(data.cut.dialogues, data)} {verb} longer than {data.context} tokens; "
-            f"{data.cut.prompts:,} prompts lose their beginning",
-        )
-
-
 def held_out_line(data: Prepared) -> str:
     """Say what is held out, and how much of it stands in training too."""
     if data.held_out is None:
-        return "nothing"
+        enough = data.share and data.shards.n_documents >= ENOUGH_DOCUMENTS
+        unique = enough and data.aim == "answers"
+        return "nothing: no reply stands after different prompts" if unique else "nothing"
     part = data.held_out[1]
     line = f"{_count(part.n_documents, data)}, {part.n_tokens:,} tokens"
     found = data.overlap
@@ -114,9 +106,11 @@ def first_excerpt(data: Prepared, samples: Samples) -> Excerpt:
 
 
 def shortened(text: str) -> str:
-    """Return a text in one line; of a long one the beginning and the end."""
+    """Return a text in one line; of a long one the first words and the last."""
     line = visible(text.strip())
     if len(line) <= SHOWN:
         return line
     half = (SHOWN - 3) // 2
-    return f"{line[:half].rstrip()} {ELLIPSIS} {line[-half:].lstrip()}"
+    first, _, _ = line[: half + 1].rpartition(" ")
+    _, _, last = line[-half - 1 :].partition(" ")
+    return f"{first or line[:half]} {ELLIPSIS} {last or line[-half:]}"

@@ -45,7 +45,7 @@ from nextword.training.plan.plan import Plan
 from nextword.training.plan.planner import make_plan
 
 ON_PLAN = 0.95  # of the planned steps; fewer are told
-MAX_NAMED = 20  # replies that cannot be learned; of more, how many there are
+MAX_NAMED = 5  # replies that cannot be learned; of more, how many there are
 
 
 def train(

@@ -195,7 +195,7 @@ def open_corpus(
         copies.append(found.copy)
         if found.models and warn is not None:
             names = _some(found.models, separator=", ")
-            warn(f"{found.name}: left out, because they are folders of models: {names}")
+            warn(f"{found.name}: model folders are no data and are left out: {names}")
         if found.left_out and warn is not None:
             names = _some(found.left_out, separator=", ")
             warn(f"{found.name}: left out, because they hold no text: {names}")

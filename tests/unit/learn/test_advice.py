@@ -59,8 +59,8 @@ CASES: list[tuple[dict[str, Any], int, str]] = [  # what differs from FINE, the 
     (
         {"n_held_out": 0},
         6,
-        "hold something out (--held-out 0.1, or more dialogues): nobody can tell what it learned "
-        "from what it repeats",
+        "hold something out (--held-out 0.1, or more different dialogues): nobody can tell what it "
+        "learned from what it repeats",
     ),
     (
         {"n_shared": 20, "n_compared": 40, "n_held_out": 499, "exact": 1.0},
