@@ -18,7 +18,7 @@ from nextword.text.dialogue import Text
 from nextword.text.learn_tokenizer import KINDS, learn_backend
 from nextword.text.shard_writer import ShardWriter, write_pieces
 from nextword.text.strips import Strip, StripCutter, StripJoiner
-from nextword.text.tokenizer import Tokenizer
+from nextword.text.tokenizer import Tokenizer, UnknownTokenWarning
 from nextword.text.tokenizer_folder import Specials
 
 WORDS = ["The", "cat", "the", "sat", "Ärger", "漢字", "é", "e\u0301", "it's", "42", "x"]
@@ -178,3 +178,20 @@ def test_a_corpus_is_written_as_the_tokens_of_the_whole(name: str, tmp_path: Pat
     end = tokenizer.end_id
     assert found == [*tokenizer.encode(text), end, *tokenizer.encode("x"), end]
     assert writer.n_bytes == len(text) + 1
+
+
+def test_unknown_words_are_named_and_nothing_that_a_margin_made(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(strips, "STRIP", 400)
+    monkeypatch.setattr(strips, "MARGIN", 120)
+    line = "The cat sat here\n"
+    tokenizer = Tokenizer.learn([line * 2], kind="words")
+    text = line * 60 + "unheard words " + line * 60
+    parts = cut(tokenizer, text, [])
+    with pytest.warns(UnknownTokenWarning) as warned:
+        ids = joined(tokenizer, parts)
+    assert [str(each.message).split(";")[0] for each in warned] == [
+        "not in the vocabulary: 'unheard', 'words'"
+    ]
+    assert ids.count(tokenizer.unknown_id or -1) == 2

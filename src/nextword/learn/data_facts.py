@@ -8,6 +8,7 @@ from nextword.learn.readable import visible
 from nextword.text.parts import ENOUGH_DOCUMENTS
 from nextword.text.rows import Rows
 from nextword.text.samples import Samples
+from nextword.text.shards import Shards
 
 SHOWN = 72  # characters of a prompt, a reply or a text
 ELLIPSIS = "…"
@@ -61,8 +62,9 @@ def held_out_line(data: Prepared) -> str:
         enough = data.share and data.shards.n_documents >= ENOUGH_DOCUMENTS
         unique = enough and data.aim == "answers"
         return "nothing: no reply stands after different prompts" if unique else "nothing"
-    part = data.held_out[1]
-    line = f"{_count(part.n_documents, data)}, {part.n_tokens:,} tokens"
+    shards, part = data.held_out
+    source = "" if shards is data.shards else f" of {_names(shards)}"
+    line = f"{_count(part.n_documents, data)}{source}, {part.n_tokens:,} tokens"
     found = data.overlap
     if found is None:
         return line
@@ -73,6 +75,12 @@ def held_out_line(data: Prepared) -> str:
         shared = [("texts", found.documents)]
     some = [f"{count:,} {name}" for name, count in shared if count]
     return f"{line}; in training too: {' and '.join(some) or 'none of it'}"
+
+
+def _names(shards: Shards) -> str:
+    """The name of the first file, and how many there are besides."""
+    more = len(shards.corpus) - 1
+    return f"{shards.corpus[0]['name']}{f' and {more} more' if more else ''}"
 
 
 def _first(data: Prepared, samples: Samples) -> Iterator[Fact]:

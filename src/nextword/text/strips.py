@@ -98,7 +98,7 @@ class StripJoiner:
             self._text, self._encoding, self._begin = text, encoding, begin
             return done
         self._text, self._encoding, self._begin = "", None, 0
-        return [*done, *encoding.ids[begin:]]
+        return [*done, *self._used(text, encoding, begin, len(encoding))]
 
     def _join(self, strip: Strip, encoding: "Encoding") -> tuple[list[int], str, "Encoding", int]:
         """Return the sure tokens of the strip before, and what is to be gone on with."""
@@ -116,7 +116,13 @@ class StripJoiner:
             if not sure:  # as good as any
                 stop = sum(end <= margin for _, end, _ in ours)
                 begin = sum(end <= margin for _, end, _ in theirs)
-        return before.ids[self._begin : first + stop], strip.text, encoding, second + begin
+        done = self._used(self._text, before, self._begin, first + stop)
+        return done, strip.text, encoding, second + begin
+
+    def _used(self, text: str, encoding: "Encoding", start: int, stop: int) -> list[int]:
+        """Return some of the ids of a strip, and name the unknown words among them."""
+        self._tokenizer.name_unknown(text, encoding, start, stop)
+        return encoding.ids[start:stop]
 
     def _overlap(self, strip: Strip) -> int:
         """Return how many characters both strips have: a margin on each side of the cut."""

@@ -189,11 +189,18 @@ class Tokenizer:
         return rows
 
     def encode_with_places(self, texts: Sequence[str]) -> list[Encoding]:
-        """Return the ids of each text, as `encode_many` gives them, with their places in it."""
+        """Return the ids of each text, as `encode_many` gives them, with their places in it.
+
+        Unknown words are not named: `name_unknown` does that for those ids that are used.
+        """
         clean = [_LONE_SURROGATE.sub("\ufffd", text) for text in texts]
         encodings: list[Encoding] = self._backend.encode_batch(clean, add_special_tokens=False)
-        self._warn_of_unknown(clean, [encoding.ids for encoding in encodings])
         return encodings
+
+    def name_unknown(self, text: str, encoding: Encoding, start: int, stop: int) -> None:
+        """Warn of what became the unknown token among the ids start … stop - 1 of a text."""
+        if self.unknown_id in encoding.ids[start:stop]:
+            self._name(self._unknown_words(text, encoding, start, stop))
 
     @cached_property
     def begins_anew_at_lines(self) -> bool:
@@ -282,22 +289,29 @@ class Tokenizer:
         for text, ids in zip(texts, rows, strict=True):
             room = len(self._named) + len(new) < _NAMED_AT_ALL
             if room and self.unknown_id is not None and self.unknown_id in ids:
-                new |= dict.fromkeys(self._unknown_words(text))
-        if new:
-            self._named.update(new)
-            named = ", ".join(map(repr, list(new)[:_NAMED_AT_ONCE]))
-            more = f" and {len(new) - _NAMED_AT_ONCE} more" if len(new) > _NAMED_AT_ONCE else ""
-            message = (
-                f"not in the vocabulary: {named}{more}; the model sees {UNKNOWN} instead. Kind "
-                f"{self.kind!r} knows only what it learned from; kind 'bpe' can encode any text"
-            )
-            warnings.warn(message, UnknownTokenWarning, stacklevel=3)
+                encoding = self._backend.encode(text, add_special_tokens=False)
+                new |= dict.fromkeys(self._unknown_words(text, encoding, 0, len(ids)))
+        self._name(list(new))
 
-    def _unknown_words(self, text: str) -> list[str]:
-        """The words of a text that became the unknown token and were not yet named."""
-        encoding = self._backend.encode(text, add_special_tokens=False)
-        places = zip(encoding.ids, encoding.offsets, strict=True)
-        pieces = (text[start:stop] for id, (start, stop) in places if id == self.unknown_id)
+    def _name(self, words: Sequence[str]) -> None:
+        """Warn of unknown words, and remember that they were named."""
+        new = list(dict.fromkeys(words))
+        if not new or len(self._named) >= _NAMED_AT_ALL:
+            return
+        self._named.update(new)
+        named = ", ".join(map(repr, new[:_NAMED_AT_ONCE]))
+        more = f" and {len(new) - _NAMED_AT_ONCE} more" if len(new) > _NAMED_AT_ONCE else ""
+        message = (
+            f"not in the vocabulary: {named}{more}; the model sees {UNKNOWN} instead. Kind "
+            f"{self.kind!r} knows only what it learned from; kind 'bpe' can encode any text"
+        )
+        warnings.warn(message, UnknownTokenWarning, stacklevel=4)
+
+    def _unknown_words(self, text: str, encoding: Encoding, start: int, stop: int) -> list[str]:
+        """The words that became the unknown token among some ids, and were not yet named."""
+        ids, places = encoding.ids[start:stop], encoding.offsets[start:stop]
+        found = (place for id, place in zip(ids, places, strict=True) if id == self.unknown_id)
+        pieces = (text[begin:end] for begin, end in found)
         words = (piece.strip() or piece for piece in pieces)
         return [word for word in words if word not in self._named]
 

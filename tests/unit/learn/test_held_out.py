@@ -108,7 +108,9 @@ def test_a_file_to_evaluate_on_is_compared_with_what_is_learned(tmp_path: Path) 
     data, notes = prepared(path, held_out=str(other), aim="generalize", tokenizer="bpe")
     assert data.overlap == Overlap(n_documents=3, documents=1, prompts=2, replies=2)
     assert [note.split(" held-out ")[0] for note in notes] == ["1 of 3"] * 3
-    assert facts_of(data)["held out"][0].endswith("; in training too: 2 prompts and 2 replies")
+    line = facts_of(data)["held out"][0]
+    assert line.startswith("3 dialogues of b.jsonl, ")
+    assert line.endswith("; in training too: 2 prompts and 2 replies")
 
 
 def test_a_few_texts_that_stand_twice_are_counted(tmp_path: Path) -> None:
