@@ -22,8 +22,9 @@ from nextword.glass.stamp import version_of
 from nextword.learn.allocator import kept_memory, settled_objects
 from nextword.learn.card_facts import card_facts
 from nextword.learn.checkpoint import plain
-from nextword.learn.data import SPLIT_RULE, Prepared, find_tokenizer, prepare_data
+from nextword.learn.data import Prepared, find_tokenizer, prepare_data
 from nextword.learn.final import judge_run
+from nextword.learn.held_out import SPLIT_RULE
 from nextword.learn.precision import peak_of
 from nextword.learn.progress import Quiet, Reporter
 from nextword.learn.report import Trained, curves, facts, versions

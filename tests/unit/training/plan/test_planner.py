@@ -10,7 +10,8 @@ from tests.unit.training.plan.requests import asked
 from nextword.config import ModelConfig, TrainingConfig
 from nextword.kernels import blocks
 from nextword.learn import compiling
-from nextword.learn.data import SPLIT_RULE, Prepared
+from nextword.learn.data import Prepared
+from nextword.learn.held_out import SPLIT_RULE
 from nextword.model.decoder import Decoder
 from nextword.training.backends.backend import Backend
 from nextword.training.backends.choose import choose_backend
