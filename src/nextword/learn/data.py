@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from nextword.config import Aim, Learn, ModelConfig
 from nextword.errors import ConfigError, DataError, TokenizerError
+from nextword.learn.context import context_for, count_cut, cut_line
 from nextword.learn.held_out import (
     SPLIT_RULE,
     HeldOut,
@@ -20,18 +19,13 @@ from nextword.learn.request import TrainRequest
 from nextword.text.corpus import Corpus, open_corpus
 from nextword.text.dialogue import Dialogue
 from nextword.text.learn_tokenizer import KINDS
-from nextword.text.long_dialogues import NOTHING_CUT, CutCounts, cut_dialogues
-from nextword.text.parts import ENOUGH_DOCUMENTS, Part, whole
+from nextword.text.long_dialogues import NOTHING_CUT, CutCounts
+from nextword.text.parts import Part, whole
 from nextword.text.rows import Rows
 from nextword.text.samples import Samples, Windows
 from nextword.text.shards import Shards, prepare
 from nextword.text.split_by_content import Overlap
 from nextword.text.tokenizer import Tokenizer
-
-TEXT_CONTEXT = 256  # tokens of a sequence of plain text, unless asked otherwise
-LEAST_CONTEXT = 16  # the shortest that is chosen for a small text
-DIALOGUE_CONTEXTS = (128, 1024)  # the bounds within which it follows the dialogues' lengths
-FITTING_SHARE = 0.995  # of the dialogues that the context should hold whole
 
 Progress = Callable[[int, int], None]
 
@@ -190,18 +184,17 @@ def prepare_data(
         )
         judged = prepare(other, tokenizer, place / "held-out", progress=progress, exact_cuts=exact)
         _check_kinds(shards, judged, request.held_out)
-        context = _context(request, shards, min(shards.n_tokens, judged.n_tokens), model, aim)
+        context = context_for(request, shards, min(shards.n_tokens, judged.n_tokens), model, aim)
         held = hold_out_other(shards, judged, tokenizer)
     else:
         share = share_to_hold_out(request, shards, aim=aim)
         shortest = int(shards.n_tokens * (min(share, 1 - share) if share else 1))
-        context = _context(request, shards, shortest, model, aim)
+        context = context_for(request, shards, shortest, model, aim)
         held = hold_out(
             request, shards, tokenizer, aim=aim, context=context, rule=split_rule, share=share
         )
-    _tell_too_few(request, shards, aim, warn)
-    tell_held_out(held, shards, aim=aim, share=share, warn=warn)
-    cut = _count_cut(shards, context, rule=split_rule)
+    tell_held_out(held, request, shards, aim=aim, share=share, warn=warn)
+    cut = count_cut(shards, context, rule=split_rule)
     if cut.dialogues:
         warn(cut_line(cut, shards.n_documents, context=context, model=model))
     return Prepared(
@@ -232,44 +225,6 @@ def _check_kinds(shards: Shards, judged: Shards, name: str) -> None:
         )
 
 
-def _tell_too_few(
-    request: TrainRequest, shards: Shards, aim: Aim, warn: Callable[[str], None]
-) -> None:
-    """Say that a handful of dialogues leaves none to be held out."""
-    few = shards.is_dialogue and shards.n_documents < ENOUGH_DOCUMENTS
-    if few and request.held_out is None and aim == "generalize":
-        warn(
-            f"{shards.n_documents} dialogues are too few to hold any out ({ENOUGH_DOCUMENTS} would "
-            "do), so all are learned and none is left to judge by"
-        )
-
-
-def _count_cut(shards: Shards, context: int, *, rule: int) -> CutCounts:
-    """Count the dialogues that do not fit into the context, and what they lose."""
-    if not shards.is_dialogue:
-        return NOTHING_CUT
-    _, cut = cut_dialogues(shards, whole(shards), context)
-    return cut if rule >= 3 else CutCounts(dialogues=cut.dialogues, longest=cut.longest)
-
-
-def cut_line(cut: CutCounts, n_documents: int, *, context: int, model: ModelConfig | None) -> str:
-    """Say how many dialogues are longer than the context, what is lost, and how to mend it."""
-    losses = (
-        (cut.prompts, "prompt loses its beginning", "prompts lose their beginning"),
-        (cut.turns, "reply does not see the oldest turns", "replies do not see the oldest turns"),
-        (cut.replies, "reply is divided", "replies are divided"),
-    )
-    lost = [f"{n:,} {one if n == 1 else several}" for n, one, several in losses if n]
-    line = (
-        f"longer than the context of {context} tokens: {cut.dialogues:,} of {n_documents:,} "
-        f"dialogues, which are cut; {', '.join(lost) or 'nothing is lost but earlier turns'}"
-    )
-    needed = 1 << (cut.longest - 1).bit_length()
-    if model is None or needed <= model.context_length:
-        return f"{line}. --context {needed} holds all of them whole"
-    return f"{line}. The model's own context holds no more than {model.context_length}"
-
-
 def _aim(request: TrainRequest, shards: Shards, split_rule: int) -> Aim:
     """Return what was asked for, or what suits the data; version 0.1 had one aim only."""
     if request.aim == "answers" and not shards.is_dialogue:
@@ -280,32 +235,6 @@ def _aim(request: TrainRequest, shards: Shards, split_rule: int) -> Aim:
     if request.aim is not None:
         return request.aim
     return "answers" if shards.is_dialogue and split_rule > 1 else "generalize"
-
-
-def _context(
-    request: TrainRequest, shards: Shards, shortest: int, model: ModelConfig | None, aim: Aim
-) -> int:
-    """The tokens of a sequence: what was asked for, or what suits the data and the model."""
-    fitting = 1.0 if aim == "answers" else FITTING_SHARE
-    context = request.context or default_context(shards, shortest, fitting=fitting)
-    return context if model is None else min(context, model.context_length)
-
-
-def default_context(shards: Shards, shortest: int, *, fitting: float = FITTING_SHARE) -> int:
-    """How long a sequence is when nobody says: a power of two that suits the data.
-
-    Dialogues: the shortest that holds the share `fitting` of them whole. Plain text: TEXT_CONTEXT,
-    or less where the smaller part, of about `shortest` tokens, has less.
-    """
-    if shards.is_dialogue:
-        lengths = np.diff(shards.document_starts.astype(np.int64))
-        low, high = DIALOGUE_CONTEXTS
-        needed = float(np.quantile(lengths, fitting))
-        return int(min(max(1 << max(int(needed) - 1, 0).bit_length(), low), high))
-    context = TEXT_CONTEXT
-    while context > LEAST_CONTEXT and shortest < 2 * context:
-        context //= 2
-    return context
 
 
 def _texts(

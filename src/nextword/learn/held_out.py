@@ -107,12 +107,19 @@ def share_to_hold_out(request: TrainRequest, shards: Shards, *, aim: Aim) -> flo
 
 
 def tell_held_out(
-    held: HeldOut, shards: Shards, *, aim: Aim, share: float | None, warn: Callable[[str], None]
+    held: HeldOut,
+    request: TrainRequest,
+    shards: Shards,
+    *,
+    aim: Aim,
+    share: float | None,
+    warn: Callable[[str], None],
 ) -> None:
     """Say where the scores will mean less than they seem to, or nothing can be measured.
 
     Args:
         held: what was held out.
+        request: what was asked for.
         shards: the data.
         aim: of the run.
         share: that was to be held out; None: other data are given for it.
@@ -126,6 +133,11 @@ def tell_held_out(
             f"nothing can be held out: the {shards.n_documents:,} documents have too few different "
             f"{what}. All are learned, and nothing can be measured on data that were not; give "
             "more different ones, or other data with --held-out FILE"
+        )
+    elif request.held_out is None and aim == "generalize":
+        warn(
+            f"{shards.n_documents} dialogues are too few to hold any out ({ENOUGH_DOCUMENTS} would "
+            "do), so all are learned and none is left to judge by"
         )
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from nextword.config import ModelConfig
-from nextword.learn.data import Prepared, cut_line, find_tokenizer, prepare_data
+from nextword.learn.context import cut_line
+from nextword.learn.data import Prepared, find_tokenizer, prepare_data
 from nextword.learn.data_facts import data_facts, first_excerpt, shortened
 from nextword.learn.request import TrainRequest
 from nextword.presets import preset
@@ -149,6 +150,10 @@ def test_a_model_that_goes_on_learning_cannot_have_a_longer_context() -> None:
     assert cut_line(cut, 7, context=64, model=None).endswith(
         "1 of 7 dialogues, which are cut; 1 prompt loses its beginning, 1 reply does not see the "
         "oldest turns, 2 replies are divided. --context 128 holds all of them whole"
+    )
+    earlier = CutCounts(dialogues=2, longest=100)
+    assert " 2 of 7 dialogues, which are cut every 64 tokens. --context" in cut_line(
+        earlier, 7, context=64, model=None
     )
     model = preset("qwen3", vocab_size=10, context_length=64, depth=1)
     assert cut_line(cut, 7, context=64, model=model).endswith(
