@@ -15,6 +15,7 @@ from tests.small_runs import STEPS, Notes, quick, request, write_dialogues, writ
 from nextword.errors import ConfigError
 from nextword.files import read_json
 from nextword.learn.data import Prepared
+from nextword.learn.held_out import SPLIT_RULE
 from nextword.learn.train import train
 from nextword.learn.trainer import Trainer
 from nextword.training.loop import rounds
@@ -41,7 +42,7 @@ def test_dialogues_are_for_answers_unless_asked_otherwise(tmp_path: Path) -> Non
     data = write_repeated_replies(tmp_path / "a.jsonl")
     trained = train(request(data, tmp_path / "out"))
     plan = read_json(tmp_path / "out" / "training" / "plan.json")["plan"]
-    assert (plan["aim"], plan["split_rule"], plan["refit_steps"]) == ("answers", 2, SECOND)
+    assert (plan["aim"], plan["split_rule"], plan["refit_steps"]) == ("answers", SPLIT_RULE, SECOND)
     assert trained.held_out_until == FIRST
     assert rises(rates(tmp_path / "out")) == [1, FIRST]  # the first step warms up
     asked = train(request(data, tmp_path / "asked", aim="answers"))
