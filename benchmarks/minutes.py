@@ -19,11 +19,14 @@ from typing import Any
 from common import DATA, save, table, train_whole
 from nextword import load
 from nextword.files import write_json
-from nextword.learn.data import HELD_OUT_SHARE, make_samples
+from nextword.learn.data import make_samples
 from nextword.learn.evaluate import score
+from nextword.learn.held_out import HELD_OUT_SHARE
+from nextword.text.content import content_keys
 from nextword.text.corpus import open_corpus
-from nextword.text.parts import split
+from nextword.text.parts import whole
 from nextword.text.shards import prepare
+from nextword.text.split_by_content import split_by_content
 
 TEXTS = {  # name → the data, and the rest of its command
     "shakespeare": ("{data}/tinyshakespeare.txt", "--tokenizer characters"),
@@ -64,7 +67,8 @@ def held_out_loss(folder: Path, source: str) -> float:
     model = load(folder)
     context = model.config.context_length
     shards = prepare(open_corpus([source]), model.tokenizer, folder / "training" / "data" / "train")
-    _, part = split(shards, share=HELD_OUT_SHARE, seed=0, context_length=context)
+    keys = content_keys(shards, whole(shards), model.tokenizer)
+    _, part = split_by_content(shards, keys, share=HELD_OUT_SHARE, seed=0, context_length=context)
     assert part is not None, "every text here has enough to hold some out"
     return score(model.decoder, make_samples(shards, part, context=context, seed=0)).loss
 

@@ -20,6 +20,7 @@ class Letters:
     end_id, pad_id = END, PAD
     start_ids: tuple[int, ...] = ()
     encodes_turns_apart = True
+    begins_anew_at_lines = True
 
     def __init__(self, vocab_size: int = 1 << 16, fingerprint: str = "letters") -> None:
         self.vocab_size = vocab_size

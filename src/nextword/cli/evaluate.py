@@ -142,12 +142,15 @@ def _numbers(found: "Judgement", *, is_dialogue: bool) -> Iterator[str]:
 
 def _replies(found: "ReplyJudgement") -> Iterator[str]:
     """How the replies compare."""
-    scores, count = found.scores, found.scores.n_replies
+    scores = found.scores
+    if scores is None:
+        yield _line("replies", "none could be measured")
+        return
+    count = scores.n_replies
+    exact, ended = round(scores.exact * count), round(scores.stopped * count)
     yield _line("replies", f"{count:,}")
-    if count:
-        exact, ended = round(scores.exact * count), round(scores.stopped * count)
-        yield _line("same as the data's", f"{share(scores.exact)} ({exact:,} of {count:,})")
-        yield _line("ended by end token", f"{share(scores.stopped)} ({ended:,} of {count:,})")
+    yield _line("same as the data's", f"{share(scores.exact)} ({exact:,} of {count:,})")
+    yield _line("ended by end token", f"{share(scores.stopped)} ({ended:,} of {count:,})")
 
 
 def _line(name: str, value: str) -> str:
@@ -189,7 +192,7 @@ def _remarks(
 
 
 def _reply_remarks(found: "ReplyJudgement", context: int) -> Iterator[str]:
-    made = found.scores.n_replies
+    made = 0 if found.scores is None else found.scores.n_replies
     if found.n_left_out:
         yield (
             f"{found.n_left_out:,} of {found.n_prompts:,} prompts were left out: they leave no "

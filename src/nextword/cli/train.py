@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nextword.cli.common import command, console
+from nextword.cli.common import command, console, echo_json, json_option
 from nextword.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ class Count(click.ParamType[int]):
     help="Also write TensorBoard's event files. Default: where it is installed.",
 )
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@json_option
 def train(
     data: tuple[str, ...],
     out: Path,
@@ -113,6 +114,7 @@ def train(
     lessons: bool,
     tensorboard: bool | None,
     quiet: bool,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Teach a new transformer your text or dialogues.
@@ -133,6 +135,7 @@ def train(
     request = request_from(values, data, out)
     run(
         with_lessons(request, quiet=quiet) if lessons else request,
+        as_json=as_json,
         fresh=fresh,
         tensorboard=_installed("tensorboard") if tensorboard is None else tensorboard,
         quiet=quiet,
@@ -143,6 +146,7 @@ def train(
 def run(
     request: "TrainRequest",
     *,
+    as_json: bool = False,
     fresh: bool = False,
     tensorboard: bool = False,
     quiet: bool = False,
@@ -153,9 +157,12 @@ def run(
     from nextword.learn.train import train as run_training
 
     events = request.out / "training" / "tensorboard" if tensorboard else None
-    reporter = reporter_for(console(), quiet=quiet, tensorboard=events)
+    reporter = reporter_for(console(), quiet=quiet, as_json=as_json, tensorboard=events)
     trained = run_training(request, reporter=reporter, fresh=fresh, started=started)
-    if trained.already and not quiet:
+    if as_json and not quiet:
+        result = {"folder": trained.folder, "already": trained.already, **trained.summary()}
+        echo_json({"event": "result"} | result, indent=None)
+    elif trained.already and not quiet:
         click.echo(
             f"this run was finished before, after {trained.steps} steps; --fresh starts over"
         )

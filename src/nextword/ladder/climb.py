@@ -23,6 +23,7 @@ from nextword.ladder.rung import Rung
 from nextword.ladder.rungs import choose
 from nextword.ladder.trial import Trials, Watcher, comparable
 from nextword.learn.data import Prepared, find_tokenizer, prepare_data
+from nextword.learn.held_out import SPLIT_RULE
 from nextword.learn.report import versions
 from nextword.learn.run import Run
 from nextword.learn.stop import stoppable
@@ -30,6 +31,9 @@ from nextword.learn.threads import limited_threads
 from nextword.machine import cores, features, processor_name
 from nextword.text.corpus import Corpus, open_corpus
 from nextword.text.tokenizer import Tokenizer
+
+RULE = "split_rule.json"  # how the data are divided, for every rung
+FIRST_RULE = 2  # of ladders that were begun before it was written
 
 
 def climb(request: LadderRequest, *, watcher: Watcher, fresh: bool = False) -> Ladder:
@@ -45,7 +49,9 @@ def climb(request: LadderRequest, *, watcher: Watcher, fresh: bool = False) -> L
         NextwordError: see `nextword.errors`.
     """
     with stoppable(request.out), limited_threads():
-        corpus = open_corpus(request.data, skip_bad=request.skip_bad, warn=watcher.note)
+        corpus = open_corpus(
+            request.data, skip_bad=request.skip_bad, warn=watcher.note, leave_out=request.out
+        )
         settings = {"request": request.settings(), "data": corpus.fingerprint()}
         settings["versions"] = versions()
         with Run.open(request.out, settings, fresh=fresh, warn=watcher.note):
@@ -66,15 +72,26 @@ def climb(request: LadderRequest, *, watcher: Watcher, fresh: bool = False) -> L
 def _prepare(request: LadderRequest, corpus: Corpus, folder: Path, watcher: Watcher) -> Prepared:
     """The tokenizer and the data that every rung shares."""
     asked, place = request.preparing(is_dialogue=corpus.is_dialogue), folder / "tokenizer"
+    rule = SPLIT_RULE
     if (place / "tokenizer.json").exists():
         tokenizer = Tokenizer.read(place)
+        rule = read_json(folder / RULE) if (folder / RULE).exists() else FIRST_RULE
     else:
+        write_json(folder / RULE, rule)
         learning = partial(watcher.preparing, "learning the tokenizer from")
         tokenizer = find_tokenizer(asked, corpus, progress=learning)
         place.mkdir(exist_ok=True)
         tokenizer.write(place)
     tokenising = partial(watcher.preparing, "tokenising")
-    return prepare_data(asked, corpus, tokenizer, folder, warn=watcher.note, progress=tokenising)
+    return prepare_data(
+        asked,
+        corpus,
+        tokenizer,
+        folder,
+        warn=watcher.note,
+        progress=tokenising,
+        split_rule=rule,
+    )
 
 
 def _forget(folder: Path) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 ENOUGH_GIVEN = 0.99  # of the given replies are exact
 ENOUGH_PHRASINGS = 0.8  # of other phrasings are answered right
+MUCH_SHARED = 0.5  # of the held-out documents
 FEW_TOKENS = 500  # held out; with fewer the loss says little
 ENOUGH_EXACT = 0.95  # of the replies are the data's
 RISE = 0.02  # of the held-out loss over its lowest value in the run
@@ -30,8 +31,11 @@ class Numbers:
         exact, stopped: shares of replies that are the data's, and that ended; None for text.
         per_parameter: tokens learned from for each parameter, repetitions counted.
         given, given_ended: shares of the given replies that are exact, and of those generated that
-            ended; None unless the aim is to answer.
+            ended; None unless the aim is to answer and there were some to measure.
         n_too_long, n_contradictory: given replies that cannot be exact, and are not in `given`.
+        n_no_room: replies that could not be measured because the context has no room for them;
+            0 where any could.
+        n_shared, n_compared: held-out documents that stand in training too, and all of them.
         n_phrasings, phrasings: other phrasings that were asked, and the share answered right.
         minutes_needed: about how many would suffice, where the time did not.
         lowest_at: the step at which the held-out loss was lowest.
@@ -50,6 +54,9 @@ class Numbers:
     given_ended: float | None = None
     n_too_long: int = 0
     n_contradictory: int = 0
+    n_no_room: int = 0
+    n_shared: int = 0
+    n_compared: int = 0
     n_phrasings: int = 0
     phrasings: float = 0.0
     minutes_needed: float | None = None
@@ -103,6 +110,18 @@ def _minutes(numbers: Numbers) -> str:
 
 TABLE = (
     Row(
+        "no reply could be measured, because none fits into the context",
+        "a longer context (--context)",
+        lambda n: n.n_no_room > 0,
+        lambda n: f"none of {n.n_no_room:,} replies fits into it after its prompt",
+    ),
+    Row(
+        "no reply could be measured, because every prompt stands with several",
+        "one reply to each prompt in the data",
+        lambda n: n.given is None and n.n_contradictory > 0,
+        lambda n: f"{n.n_contradictory:,} replies stand after prompts that have others, too",
+    ),
+    Row(
         "the aim is to answer, and fewer than 99 % of the given replies are as given",
         "more time (--minutes, --steps)",
         lambda n: n.given is not None and n.given < ENOUGH_GIVEN,
@@ -128,13 +147,22 @@ TABLE = (
     ),
     Row(
         "nothing was held out",
-        "hold something out (--held-out 0.1, or more dialogues)",
+        "hold something out (--held-out 0.1, or more different dialogues)",
         lambda n: not n.n_held_out,
         lambda n: "nobody can tell what it learned from what it repeats",
     ),
     Row(
+        "at least half of what was held out stands in training, too",
+        "other data to evaluate on (--held-out FILE)",
+        lambda n: n.n_shared > 0 and n.n_shared >= MUCH_SHARED * n.n_compared,
+        lambda n: (
+            f"{n.n_shared:,} of {n.n_compared:,} held-out documents stand in training, too, so "
+            "nobody can tell what it learned from what it repeats"
+        ),
+    ),
+    Row(
         "fewer than 500 tokens were held out",
-        "more data",
+        "more to evaluate on (--held-out, or more data)",
         lambda n: n.n_held_out < FEW_TOKENS,
         lambda n: f"only {n.n_held_out:,} tokens were held out, too few to judge by",
     ),

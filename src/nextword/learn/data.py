@@ -5,27 +5,29 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from nextword.checked_json import checksum_of
 from nextword.config import Aim, Learn, ModelConfig
 from nextword.errors import ConfigError, DataError, TokenizerError
+from nextword.learn.context import context_for, count_cut, cut_line
+from nextword.learn.held_out import (
+    SPLIT_RULE,
+    HeldOut,
+    hold_out,
+    hold_out_other,
+    share_to_hold_out,
+    tell_held_out,
+)
 from nextword.learn.request import TrainRequest
 from nextword.text.corpus import Corpus, open_corpus
 from nextword.text.dialogue import Dialogue
 from nextword.text.learn_tokenizer import KINDS
-from nextword.text.parts import ENOUGH_DOCUMENTS, Part, split, split_phrasings, whole
+from nextword.text.long_dialogues import NOTHING_CUT, CutCounts
+from nextword.text.parts import Part, whole
 from nextword.text.rows import Rows
 from nextword.text.samples import Samples, Windows
 from nextword.text.shards import Shards, prepare
+from nextword.text.split_by_content import Overlap
 from nextword.text.tokenizer import Tokenizer
-
-TEXT_CONTEXT = 256  # tokens of a sequence of plain text, unless asked otherwise
-LEAST_CONTEXT = 16  # the shortest that is chosen for a small text
-DIALOGUE_CONTEXTS = (128, 1024)  # the bounds within which it follows the dialogues' lengths
-HELD_OUT_SHARE = 0.1  # unless asked otherwise
-FITTING_SHARE = 0.995  # of the dialogues that the context should hold whole
-SPLIT_RULE = 2  # 1: version 0.1; 2: the aim "answers" holds out other phrasings alone
 
 Progress = Callable[[int, int], None]
 
@@ -40,7 +42,11 @@ class Prepared:
         context: tokens of a sequence.
         model: of a model that goes on learning; None for a new one, which follows from the plan.
         aim: what the run is for; see `TrainRequest.aim`.
-        split_rule: how the held-out part was chosen; see `prepare_data`.
+        split_rule: how data were divided and cut; see `SPLIT_RULE`.
+        overlap: how much of what is held out also stands in training; None: nothing is held out.
+        duplicates: documents that equal one before them.
+        share: that was to be held out; None: other data were given for it.
+        cut: the dialogues that are longer than the context, and what is lost by that.
     """
 
     tokenizer: Tokenizer
@@ -51,6 +57,10 @@ class Prepared:
     model: ModelConfig | None = None
     aim: Aim = "generalize"
     split_rule: int = 1
+    overlap: Overlap | None = None
+    duplicates: int = 0
+    share: float | None = None
+    cut: CutCounts = NOTHING_CUT
 
     @property
     def digest(self) -> str:
@@ -71,14 +81,7 @@ class Prepared:
 
     def all_samples(self, *, seed: int, learn: Learn, talks: float = 0.0) -> Samples:
         """Return the stream of samples of everything that was given, the held-out part, too."""
-        return make_samples(
-            self.shards,
-            self.learned,
-            context=self.context,
-            seed=seed,
-            learn=learn,
-            talks=talks,
-        )
+        return self._samples(self.shards, self.learned, seed=seed, learn=learn, talks=talks)
 
     @property
     def is_dialogue(self) -> bool:
@@ -87,16 +90,27 @@ class Prepared:
 
     def samples(self, *, seed: int, learn: Learn, talks: float = 0.0) -> Samples:
         """The stream of samples to learn from; for the arguments see `Rows`."""
-        return make_samples(
-            self.shards, self.train, context=self.context, seed=seed, learn=learn, talks=talks
-        )
+        return self._samples(self.shards, self.train, seed=seed, learn=learn, talks=talks)
 
     def held_out_samples(self, *, learn: Learn) -> Samples | None:
         """What to be judged by."""
         if self.held_out is None:
             return None
         shards, part = self.held_out
-        return make_samples(shards, part, context=self.context, seed=0, learn=learn)
+        return self._samples(shards, part, seed=0, learn=learn)
+
+    def _samples(
+        self, shards: Shards, part: Part, *, seed: int, learn: Learn, talks: float = 0.0
+    ) -> Samples:
+        return make_samples(
+            shards,
+            part,
+            context=self.context,
+            seed=seed,
+            learn=learn,
+            talks=talks,
+            keep_prompts=self.split_rule >= 3,
+        )
 
 
 def make_samples(
@@ -107,10 +121,19 @@ def make_samples(
     seed: int,
     learn: Learn = "everything",
     talks: float = 0.0,
+    keep_prompts: bool = True,
 ) -> Samples:
     """Rows of packed documents for dialogues, windows for plain text."""
     if shards.is_dialogue:
-        return Rows(shards, context_length=context, seed=seed, part=part, learn=learn, talks=talks)
+        return Rows(
+            shards,
+            context_length=context,
+            seed=seed,
+            part=part,
+            learn=learn,
+            talks=talks,
+            keep_prompts=keep_prompts,
+        )
     return Windows(shards, context_length=context, seed=seed, part=part, learn=learn)
 
 
@@ -125,7 +148,9 @@ def find_tokenizer(
     for kind in KINDS:
         if request.tokenizer == kind:
             return Tokenizer.learn(
-                _texts(corpus, progress), kind=kind, vocab_size=request.vocab_size
+                _texts(corpus, progress, whole_words=kind == "words"),
+                kind=kind,
+                vocab_size=request.vocab_size,
             )
     folder = Path(request.tokenizer)
     if not folder.is_dir():
@@ -151,39 +176,64 @@ def prepare_data(
     Args:
         model: of a model that goes on learning: no sequence is longer than its context.
         template: its chat template, by which dialogues are encoded; None: Nextword's own.
-        split_rule: how a part is held out; runs of version 0.1 keep rule 1.
+        split_rule: how data are divided and cut; see `SPLIT_RULE`.
 
     Raises:
         DataError: too little text, or broken data.
         ConfigError: an aim that the data does not have.
     """
+    exact = split_rule >= 3
     # in a folder of their own: what a killed process leaves lies beside them, hidden
-    encode = partial(prepare, template=template, progress=progress, warn=warn)
-    shards = encode(corpus, tokenizer, folder / "data" / "train")
+    place = folder / "data"
+    encode = partial(prepare, template=template, progress=progress, warn=warn, exact_cuts=exact)
+    shards = encode(corpus, tokenizer, place / "train")
     aim = _aim(request, shards, split_rule)
+    judged, share = None, None
     if isinstance(request.held_out, str):
-        other = open_corpus([request.held_out], skip_bad=request.skip_bad, warn=warn)
-        judged = encode(other, tokenizer, folder / "data" / "held-out")
-        if judged.is_dialogue != shards.is_dialogue:
-            raise DataError(
-                f"the data are {_kind(shards)} and the held-out data {request.held_out} are "
-                f"{_kind(judged)}; both must be of one kind"
-            )
-        shortest = min(shards.n_tokens, judged.n_tokens)
-        context = _context(request, shards, shortest, model, aim)
-        held = (judged, whole(judged))
-        return Prepared(tokenizer, shards, whole(shards), held, context, model, aim, split_rule)
-    if aim == "answers":
-        context = _context(request, shards, shards.n_tokens, model, aim)
-        train, rest = hold_out_phrasings(request, shards, tokenizer)
+        other = open_corpus(
+            [request.held_out], skip_bad=request.skip_bad, warn=warn, leave_out=request.out
+        )
+        judged = encode(other, tokenizer, place / "held-out")
+        _check_kinds(shards, judged, request.held_out)
+        context = context_for(request, shards, min(shards.n_tokens, judged.n_tokens), model, aim)
+        held = hold_out_other(shards, judged, tokenizer)
     else:
-        share = request.held_out if request.held_out is not None else default_share(shards, warn)
+        share = share_to_hold_out(request, shards, aim=aim)
         shortest = int(shards.n_tokens * (min(share, 1 - share) if share else 1))
-        context = _context(request, shards, shortest, model, aim)
-        seed = int(request.training.get("seed", 0))
-        train, rest = split(shards, share=share, seed=seed, context_length=context)
-    held_out = None if rest is None else (shards, rest)
-    return Prepared(tokenizer, shards, train, held_out, context, model, aim, split_rule)
+        context = context_for(request, shards, shortest, model, aim)
+        held = hold_out(
+            request, shards, tokenizer, aim=aim, context=context, rule=split_rule, share=share
+        )
+    tell_held_out(held, request, shards, aim=aim, share=share, warn=warn)
+    cut = count_cut(shards, context, rule=split_rule)
+    if cut.dialogues:
+        warn(cut_line(cut, shards.n_documents, context=context, model=model))
+    return Prepared(
+        tokenizer=tokenizer,
+        shards=shards,
+        train=held.train,
+        held_out=_held_out(held, judged or shards),
+        context=context,
+        model=model,
+        aim=aim,
+        split_rule=split_rule,
+        overlap=held.overlap,
+        duplicates=held.duplicates,
+        share=share,
+        cut=cut,
+    )
+
+
+def _held_out(held: HeldOut, shards: Shards) -> tuple[Shards, Part] | None:
+    return None if held.held_out is None else (shards, held.held_out)
+
+
+def _check_kinds(shards: Shards, judged: Shards, name: str) -> None:
+    if judged.is_dialogue != shards.is_dialogue:
+        raise DataError(
+            f"the data are {_kind(shards)} and the held-out data {name} are {_kind(judged)}; both "
+            "must be of one kind"
+        )
 
 
 def _aim(request: TrainRequest, shards: Shards, split_rule: int) -> Aim:
@@ -198,68 +248,28 @@ def _aim(request: TrainRequest, shards: Shards, split_rule: int) -> Aim:
     return "answers" if shards.is_dialogue and split_rule > 1 else "generalize"
 
 
-def hold_out_phrasings(
-    request: TrainRequest, shards: Shards, tokenizer: Tokenizer
-) -> tuple[Part, Part | None]:
-    """Hold out other phrasings of what is learned anyway: a tenth, or the share asked for.
+def _texts(
+    corpus: Corpus, progress: Progress | None, *, whole_words: bool = False
+) -> Iterator[str]:
+    """Every piece of text, for a tokenizer to learn from.
 
-    Prompts are equal that differ in case, punctuation or spaces alone.
+    Args:
+        corpus: read once.
+        progress: is told how far it is.
+        whole_words: cut the pieces of a long text at a space, which is left out, so that the first
+            word of a piece had a space before it in the text, too.
     """
-    share = HELD_OUT_SHARE if request.held_out is None else float(request.held_out)
-
-    def prompt_key(ids: list[int]) -> str:
-        return "".join(filter(str.isalnum, tokenizer.decode(ids).casefold()))
-
-    seed = int(request.training.get("seed", 0))
-    return split_phrasings(shards, share=share, seed=seed, prompt_key=prompt_key)
-
-
-def _context(
-    request: TrainRequest, shards: Shards, shortest: int, model: ModelConfig | None, aim: Aim
-) -> int:
-    """The tokens of a sequence: what was asked for, or what suits the data and the model."""
-    fitting = 1.0 if aim == "answers" else FITTING_SHARE
-    context = request.context or default_context(shards, shortest, fitting=fitting)
-    return context if model is None else min(context, model.context_length)
-
-
-def default_share(shards: Shards, warn: Callable[[str], None]) -> float:
-    """How much is held out when nobody says: nothing of a handful of dialogues."""
-    if not shards.is_dialogue or shards.n_documents >= ENOUGH_DOCUMENTS:
-        return HELD_OUT_SHARE
-    warn(
-        f"{shards.n_documents} dialogues are too few to hold any out ({ENOUGH_DOCUMENTS} would "
-        "do), so all are learned and none is left to judge by"
-    )
-    return 0.0
-
-
-def default_context(shards: Shards, shortest: int, *, fitting: float = FITTING_SHARE) -> int:
-    """How long a sequence is when nobody says: a power of two that suits the data.
-
-    Dialogues: the shortest that holds the share `fitting` of them whole. Plain text: TEXT_CONTEXT,
-    or less where the smaller part, of about `shortest` tokens, has less.
-    """
-    if shards.is_dialogue:
-        lengths = np.diff(shards.document_starts.astype(np.int64))
-        low, high = DIALOGUE_CONTEXTS
-        needed = float(np.quantile(lengths, fitting))
-        return int(min(max(1 << max(int(needed) - 1, 0).bit_length(), low), high))
-    context = TEXT_CONTEXT
-    while context > LEAST_CONTEXT and shortest < 2 * context:
-        context //= 2
-    return context
-
-
-def _texts(corpus: Corpus, progress: Progress | None) -> Iterator[str]:
-    """Every piece of text, for a tokenizer to learn from."""
+    rest = ""
     for piece in corpus.pieces():
         if progress is not None:
             progress(piece.read, corpus.size_bytes)
         if isinstance(piece.document, Dialogue):
             yield from piece.document.turns
-        else:
-            yield piece.document.text
+            continue
+        text, rest = rest + piece.document.text, ""
+        if whole_words and not piece.ends and (cut := text.rfind(" ")) >= 0:
+            text, rest = text[:cut], text[cut + 1 :]
+        yield text
 
 
 def _kind(shards: Shards) -> str:

@@ -155,8 +155,15 @@ def spread_pairs(shards: Shards, part: Part, most: int | None) -> list[tuple[lis
 def compare_replies(
     made: Sequence[Sequence[int]], wanted: Sequence[Sequence[int]], *, end_ids: frozenset[int]
 ) -> ReplyScores:
-    """Compare replies with the data's; both as token ids with their end token, if it came."""
+    """Compare replies with the data's; both as token ids with their end token, if it came.
+
+    Args:
+        made: at least one reply.
+        wanted: the data's, one for each.
+        end_ids: the tokens that end a reply.
+    """
+    assert made, "shares of nothing"
     exact = sum(list(ours) == list(theirs) for ours, theirs in zip(made, wanted, strict=True))
     stopped = sum(bool(ours) and ours[-1] in end_ids for ours in made)
-    count = max(len(made), 1)
+    count = len(made)
     return ReplyScores(exact=exact / count, stopped=stopped / count, n_replies=len(made))

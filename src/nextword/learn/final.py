@@ -7,8 +7,8 @@ import time
 from nextword.evaluate.answers import AnswerScores, count_answers, given_pairs, known_replies
 from nextword.learn.advice import Numbers, advise
 from nextword.learn.data import Prepared
-from nextword.learn.evaluate import ReplyScores, score
-from nextword.learn.judge import judge_replies
+from nextword.learn.evaluate import score
+from nextword.learn.judge import ReplyJudgement, judge_replies
 from nextword.learn.parrot import measure_parroting
 from nextword.learn.report import Trained, loss_share
 from nextword.learn.scores import Scores
@@ -34,6 +34,7 @@ def judge_run(data: Prepared, trainer: Trainer, *, minutes_needed: float | None 
         measured,
         folder=trainer.run.folder,
         steps=trainer.step,
+        overlap=data.overlap,
         seconds=trainer.pace.seconds,
         minutes_needed=minutes_needed,
     )
@@ -45,8 +46,14 @@ def _predictions(data: Prepared, trainer: Trainer) -> Trained:
     scores = trainer.final_scores()
     learned = None if scores is None else training_loss(data, trainer, scores)
     parroting = measure_parroting(trainer.decoder, data, seconds=_seconds(trainer))
-    replies = _replies(data, trainer)
-    return Trained(scores=scores, replies=replies, training_loss=learned, parroting=parroting)
+    judged = _replies(data, trainer)
+    return Trained(
+        scores=scores,
+        replies=None if judged is None else judged.scores,
+        n_no_room=0 if judged is None else judged.n_left_out,
+        training_loss=learned,
+        parroting=parroting,
+    )
 
 
 def _answers(data: Prepared, trainer: Trainer) -> Trained:
@@ -91,8 +98,11 @@ def numbers_of(trained: Trained, trainer: Trainer) -> Numbers:
     scores, parroting, replies = trained.scores, trained.parroting, trained.replies
     answers, phrasings = trained.answers, trained.phrasings
     return Numbers(
-        given=None if answers is None else answers.exact,
-        given_ended=None if answers is None else answers.ended,
+        given=answers.exact if answers is not None and answers.n_pairs else None,
+        given_ended=answers.ended if answers is not None and answers.n_pairs else None,
+        n_no_room=no_room(trained),
+        n_shared=0 if trained.overlap is None else trained.overlap.documents,
+        n_compared=0 if trained.overlap is None else trained.overlap.n_documents,
         n_too_long=0 if answers is None else answers.n_too_long,
         n_contradictory=0 if answers is None else answers.n_contradictory,
         n_phrasings=0 if phrasings is None else phrasings.n_pairs,
@@ -109,6 +119,14 @@ def numbers_of(trained: Trained, trainer: Trainer) -> Numbers:
         lowest_at=lowest_at,
         rise=rise,
     )
+
+
+def no_room(trained: Trained) -> int:
+    """Return how many replies could not be measured for want of room, where none could."""
+    answers = trained.answers
+    if answers is not None:
+        return 0 if answers.n_pairs else answers.n_too_long
+    return trained.n_no_room if trained.replies is None else 0
 
 
 def curve_end(trainer: Trainer) -> tuple[int, float]:
@@ -135,12 +153,12 @@ def _seconds(trainer: Trainer) -> float:
     return min(PARROT_SHARE * trainer.pace.seconds, left / 2)
 
 
-def _replies(data: Prepared, trainer: Trainer) -> ReplyScores | None:
+def _replies(data: Prepared, trainer: Trainer) -> ReplyJudgement | None:
     """How replies to prompts that were held out (or learned) compare with the data's."""
     if not data.is_dialogue:
         return None
     shards, part = data.held_out or (data.shards, data.train)
-    judged = judge_replies(
+    return judge_replies(
         trainer.decoder,
         data.tokenizer,
         shards,
@@ -148,4 +166,3 @@ def _replies(data: Prepared, trainer: Trainer) -> ReplyScores | None:
         most=REPLIES_JUDGED,
         until=trainer.pace.ends,
     )
-    return None if judged is None else judged.scores

@@ -34,7 +34,8 @@ class ReplyJudgement:
     """How the replies of a model compare with those in the data.
 
     Attributes:
-        scores: shares that are exact, and that ended by the end token.
+        scores: shares that are exact, and that ended by the end token; None: there was room for
+            no reply, so nothing could be measured.
         n_prompts: prompts in the dialogues that were looked at.
         n_left_out: of them, those that leave no room for a reply in the context.
         n_cut: replies that did not end within `longest` tokens or the context.
@@ -42,7 +43,7 @@ class ReplyJudgement:
         longest: the most tokens of a reply; None: as many as the context holds.
     """
 
-    scores: ReplyScores
+    scores: ReplyScores | None
     n_prompts: int
     n_left_out: int
     n_cut: int
@@ -251,7 +252,7 @@ def judge_replies(
     wanted = [reply for _, reply in fitting[: len(made)]]
     ends = tokenizer.end_ids
     return ReplyJudgement(
-        scores=compare_replies(made, wanted, end_ids=ends),
+        scores=compare_replies(made, wanted, end_ids=ends) if made else None,
         n_prompts=len(pairs),
         n_left_out=len(pairs) - len(fitting),
         n_cut=sum(ids[-1] not in ends for ids in made),

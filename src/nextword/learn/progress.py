@@ -1,29 +1,18 @@
 """What a training run tells people: on a terminal, in a log, or in TensorBoard."""
 
 import contextlib
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from rich.console import Console
 
 from nextword.errors import MissingExtraError
 from nextword.learn.display import Display
-from nextword.learn.readable import (
-    duration,
-    progress,
-    rate,
-    share,
-    small,
-    time_left,
-    visible,
-)
+from nextword.learn.log_lines import JsonLines, Lines
+from nextword.learn.readable import visible
 from nextword.learn.scores import Scores, Update
-
-Clock = Callable[[], float]  # seconds, never going back
-PREPARING_PAUSE = 5.0  # seconds between two lines before training
 
 
 class Reporter(Protocol):
@@ -76,87 +65,6 @@ class Quiet:
     def finish(self, lines: Sequence[str]) -> None: ...
 
     def close(self) -> None: ...
-
-
-class Lines:
-    """Plain lines, for a log or a pipe: no control codes, each line flushed as it is written.
-
-    A line comes at every 2 % of the steps, and between them after 5 seconds of silence, or after
-    5 % of the time so far where that is longer: a long run's log stays short.
-    """
-
-    def __init__(self, stream: IO[str], *, clock: Clock = time.monotonic) -> None:
-        self._stream = stream
-        self._clock = clock
-        self._started = self._written = clock()
-        self._next_step = 0
-
-    def preparing(self, what: str, done: int, total: int) -> None:
-        """Write a line, if there was none for a while."""
-        if self._clock() - self._written >= PREPARING_PAUSE:
-            self._written = self._clock()
-            self._write(progress(what, done, total))
-
-    def start(self, title: str, facts: Sequence[tuple[str, str]]) -> None:
-        """Write the title and one line per fact."""
-        self._started = self._written = self._clock()
-        width = max((len(name) for name, _ in facts), default=0)
-        self._write(title)
-        for name, value in facts:
-            self._write(f"  {name:<{width}}  {value}")
-
-    def update(self, update: Update) -> None:
-        """Write a line, if it is time for one."""
-        now = self._clock()
-        silence = max(5.0, 0.05 * (now - self._started))
-        last = update.step >= update.steps
-        if update.step < self._next_step and now - self._written < silence and not last:
-            return
-        self._written = now
-        self._next_step = update.step + max(1, update.steps // 50)
-        peak = "" if update.peak_share is None else f"  {share(update.peak_share)} of peak"
-        self._write(
-            f"step {update.step}/{update.steps}  loss {update.loss:.4f}"
-            f"  learning rate {small(update.learning_rate)}"
-            f"  gradient {small(update.gradient_norm)}"
-            f"  {rate(update.tokens_per_second)} tokens/s{peak}"
-            f"  {time_left(update.seconds_left)}"
-        )
-
-    def evaluated(self, step: int, scores: Scores) -> None:
-        """Write the scores in one line."""
-        bits = scores.bits_per_byte
-        self._write(
-            f"step {step}  held-out loss {scores.loss:.4f}  perplexity {scores.perplexity:.2f}"
-            + ("" if bits is None else f"  bits per byte {bits:.4f}")
-            + f"  top-1 {share(scores.top1)}  top-5 {share(scores.top5)}"
-        )
-
-    def sample(self, step: int, prompt: str, reply: str) -> None:
-        """Write prompt and reply in one line, cropped."""
-        self._write(f"step {step}  sample: {_crop(prompt)} -> {_crop(reply)}")
-
-    def note(self, text: str) -> None:
-        """Write the note."""
-        self._write(text)
-
-    def finish(self, lines: Sequence[str]) -> None:
-        """Write the lines, and how long it took."""
-        self._write(f"done in {duration(self._clock() - self._started)}")
-        for line in lines:
-            self._write(line)
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-    def _write(self, text: str) -> None:
-        print(visible(text, keep="\n"), file=self._stream, flush=True)
-
-
-def _crop(text: str, *, length: int = 120) -> str:
-    """`text` in one line of at most `length` characters."""
-    shown = visible(text)
-    return shown if len(shown) <= length else shown[: length - 1] + "…"
 
 
 class TensorBoard:
@@ -280,13 +188,18 @@ class Several:
 
 
 def reporter_for(
-    console: Console, *, quiet: bool = False, tensorboard: Path | None = None
+    console: Console,
+    *,
+    quiet: bool = False,
+    as_json: bool = False,
+    tensorboard: Path | None = None,
 ) -> Reporter:
     """The reporter that suits a console: live on a terminal that can show it, else plain lines.
 
     Args:
         console: where to write.
         quiet: write nothing there.
+        as_json: write JSON there, one event a line.
         tensorboard: also write event files into this folder.
 
     Raises:
@@ -294,12 +207,19 @@ def reporter_for(
     """
     # FORCE_COLOR makes rich call a pipe a terminal, so the stream itself is asked too.
     live = console.is_interactive and console.file.isatty() and not console.options.ascii_only
-    spoken: Reporter = Quiet() if quiet else Display(console) if live else Lines(console.file)
+    spoken: Reporter
+    if quiet:
+        spoken = Quiet()
+    elif as_json:
+        spoken = JsonLines(console.file)
+    else:
+        spoken = Display(console) if live else Lines(console.file)
     return spoken if tensorboard is None else Several([spoken, TensorBoard(tensorboard)])
 
 
 __all__ = [
     "Display",
+    "JsonLines",
     "Lines",
     "Quiet",
     "Reporter",

@@ -11,8 +11,8 @@ import torch
 
 import nextword
 from nextword.evaluate.answers import AnswerScores
-from nextword.folder.card import CardFacts
 from nextword.learn.data import Prepared
+from nextword.learn.data_facts import data_facts
 from nextword.learn.evaluate import ReplyScores
 from nextword.learn.parrot import LENGTH, Parroting
 from nextword.learn.picture import Series, curves_svg
@@ -25,6 +25,7 @@ from nextword.machine import processor_name
 from nextword.model.decoder import Decoder
 from nextword.text.corpus import Corpus
 from nextword.text.samples import NO_TARGET, Samples
+from nextword.text.split_by_content import Overlap
 from nextword.training.plan.plan import Plan
 
 ROWS_COUNTED = 256  # to tell how many positions carry loss
@@ -45,6 +46,9 @@ class Trained:
         scores: on what was held out; None where nothing was.
         replies: how replies to what was held out compare; None for plain text, and where the aim
             is to answer.
+        n_no_room: held-out prompts that leave no room for a reply in the context.
+        overlap: how much of what was held out stands in training, too; None: nothing was held out,
+            or the run was finished before this was counted.
         training_loss: measured as the held-out loss was, on as much of the training text.
         parroting: how much of what it says stands in the training text; None: not measured.
         advice: what would make it better, and on what grounds (docs/advice.md).
@@ -61,6 +65,8 @@ class Trained:
     seconds: float = 0.0
     scores: Scores | None = None
     replies: ReplyScores | None = None
+    n_no_room: int = 0
+    overlap: Overlap | None = None
     training_loss: float | None = None
     parroting: Parroting | None = None
     advice: str | None = None
@@ -90,10 +96,13 @@ class Trained:
             "parroting": Parroting,
             "answers": AnswerScores,
             "phrasings": AnswerScores,
+            "overlap": Overlap,
         }
         try:
             for name, make in parts.items():
                 kept[name] = None if kept.get(name) is None else make(**kept[name])
+            if kept["replies"] is not None and not kept["replies"].n_replies:
+                kept["replies"] = None  # shares of nothing, as earlier versions kept them
             return cls(folder=run.folder, already=True, **kept)
         except TypeError as error:  # a name that is none of its
             raise run.damaged_summary(error) from error
@@ -110,13 +119,10 @@ class Trained:
         answers, phrasings = self.answers, self.phrasings
         if answers is None:
             return
-        line = f"{answers.n_exact:,} of {answers.n_checked:,} replies as given"
-        if answers.n_likely:
-            line += f" and {answers.n_likely:,} more likely, which there was no time to generate"
-        ended = f"{answers.n_ended:,}"
-        if answers.n_generated < answers.n_pairs:
-            ended += f" of {answers.n_generated:,} that were generated"
-        yield f"{line}, {ended} ended by the end token"
+        if not answers.n_pairs:
+            yield "no reply could be measured"
+        else:
+            yield self._given(answers)
         if answers.n_unchecked:
             yield f"not checked, since the time was over: {answers.n_unchecked:,} replies"
         if answers.n_contradictory:
@@ -138,6 +144,17 @@ class Trained:
                 f"{when}"
             )
 
+    @staticmethod
+    def _given(answers: AnswerScores) -> str:
+        """How many of the given replies it gives."""
+        line = f"{answers.n_exact:,} of {answers.n_checked:,} replies as given"
+        if answers.n_likely:
+            line += f" and {answers.n_likely:,} more likely, which there was no time to generate"
+        ended = f"{answers.n_ended:,}"
+        if answers.n_generated < answers.n_pairs:
+            ended += f" of {answers.n_generated:,} that were generated"
+        return f"{line}, {ended} ended by the end token"
+
     def _predictions(self) -> Iterator[str]:
         if self.scores is None:
             return
@@ -149,6 +166,24 @@ class Trained:
         )
         if self.training_loss is not None:
             yield f"training loss {self.training_loss:.4f}, measured in the same way"
+        yield from self._shared()
+
+    def _shared(self) -> Iterator[str]:
+        """What the held-out scores mean, where some of what was held out was learned, too."""
+        found = self.overlap
+        if found is None:
+            return
+        if found.documents:
+            yield (
+                f"{found.documents:,} of {found.n_documents:,} held-out documents stand in "
+                "training, too: of these the scores measure what was memorized"
+            )
+        replies = found.replies - found.documents
+        if self.replies is not None and replies:
+            yield (
+                f"{replies:,} of {found.n_documents:,} held-out dialogues have replies that stand "
+                "in training after other prompts: of these they measure other phrasings"
+            )
 
     def _speech(self) -> Iterator[str]:
         if self.parroting is not None:
@@ -160,6 +195,13 @@ class Trained:
                 f"of {found.n_outputs} outputs of {LENGTH} tokens{whole} {found.copied:.0%} stand "
                 f"word for word in the training text (of real text {found.usual:.0%}{rest})"
             )
+        if self.n_no_room and self.replies is None:
+            yield (
+                f"no reply could be measured: none of {self.n_no_room:,} prompts leaves room for "
+                "one in the context"
+            )
+        elif self.n_no_room:
+            yield f"not counted: {self.n_no_room:,} prompts that leave no room for a reply"
         if self.replies is not None:
             yield (
                 f"of {self.replies.n_replies} replies {self.replies.exact:.1%} are word for word "
@@ -171,12 +213,11 @@ def facts(
     request: TrainRequest, corpus: Corpus, data: Prepared, plan: Plan, trainer: Trainer
 ) -> list[tuple[str, str]]:
     """What is printed first, as names and values: data, model, budget, batch, machine."""
-    config, model, shards, decoder = plan.training, plan.model, data.shards, trainer.decoder
-    held = "none" if data.held_out is None else f"{data.held_out[1].n_tokens:,} tokens"
+    config, model, decoder = plan.training, plan.model, trainer.decoder
     heads = "1 head" if model.n_heads == 1 else f"{model.n_heads} heads"
     return [
         *(("data", line) for line in corpus.describe()),
-        ("", f"{shards.n_documents:,} documents, {shards.n_tokens:,} tokens; held out: {held}"),
+        *data_facts(data, trainer.samples),
         ("tokenizer", f"{data.tokenizer.kind}, {data.tokenizer.vocab_size:,} tokens"),
         (
             "model",
@@ -232,53 +273,3 @@ def curves(run: Run) -> str:
     ]
     title = run.folder.resolve().name
     return curves_svg(series, title=title, x_label="step", y_label="loss, nats per token")
-
-
-def card_facts(corpus: Corpus, data: Prepared, trainer: Trainer, trained: Trained) -> CardFacts:
-    """What the model card says; only what was measured."""
-    config, decoder = trainer.training, trainer.decoder
-    known = CardFacts(
-        name=trained.folder.resolve().name,
-        kind="dialogue" if data.is_dialogue else "text",
-        config=decoder.config,
-        n_parameters=decoder.n_parameters,
-        tokenizer=data.tokenizer.kind,
-        sources=tuple(corpus.describe()),
-        n_documents=data.learned.n_documents,
-        n_tokens=data.learned.n_tokens,
-        learned=config.learn,
-        steps=trained.steps,
-        tokens_per_step=config.batch_size * data.context,
-        optimizer=config.optimizer,
-        precision=decoder.precision,
-        seconds=trained.seconds,
-        machine=machine(decoder),
-        has_curves=True,
-        nextword=nextword.__version__,
-    )
-    measured: dict[str, Any] = {}
-    if trained.scores is not None:
-        measured |= dataclasses.asdict(trained.scores)
-        measured["n_held_out_tokens"] = measured.pop("n_tokens")
-    measured |= {"training_loss": trained.training_loss, "advice": trained.advice}
-    if trained.parroting is not None:
-        parroting = trained.parroting
-        measured |= {"copied": parroting.copied, "usually_copied": parroting.usual}
-        measured["n_outputs"] = parroting.n_outputs
-    if trained.replies is not None:
-        replies = trained.replies
-        measured |= {"exact_replies": replies.exact, "stop_rate": replies.stopped}
-        measured["n_asked"] = replies.n_replies
-    if trained.answers is not None:
-        measured |= {
-            "n_given": trained.answers.n_checked,
-            "n_given_exact": trained.answers.n_exact,
-            "given_ended": trained.answers.ended,
-        }
-    if trained.phrasings is not None and trained.phrasings.n_pairs:
-        measured |= {
-            "n_phrasings": trained.phrasings.n_pairs,
-            "n_phrasings_right": trained.phrasings.n_exact,
-            "held_out_until": trained.held_out_until,
-        }
-    return dataclasses.replace(known, **measured)

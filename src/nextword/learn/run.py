@@ -50,6 +50,7 @@ class Run:
         self.folder = folder
         self._training = folder / "training"
         self._settings = self._training / "settings.json"
+        self.settings: dict[str, Any] = {}  # what the run was begun with
         self._metrics = self._training / "metrics.jsonl"
         self._finished = self._training / "finished.json"
         self._checkpoints = Checkpoints(self._training / "checkpoints", warn=warn)
@@ -69,7 +70,8 @@ class Run:
 
         Args:
             folder: the model's folder, OUT; made if need be.
-            settings: nested plain JSON. What stands under "versions" may differ (a warning).
+            settings: nested plain JSON. What stands under "versions" may differ (a warning), and
+                so may the names of files that are given with their checksums.
             fresh: remove the training state of an earlier run first.
             warn: is told, in one sentence, of each thing that a person should know.
 
@@ -232,6 +234,7 @@ class Run:
                     f"Put it back, or choose another --out. {START_OVER}."
                 )
             write_checked_json(self._settings, given)
+            self.settings = given
             return
         try:
             earlier = read_checked_json(self._settings)
@@ -239,7 +242,8 @@ class Run:
             raise RunError(
                 f"{self._settings} is damaged: {error}. Put it back from a copy. {START_OVER}."
             ) from error
-        differences = _differences(earlier, given)
+        self.settings = earlier
+        differences = _differences(_without_names(earlier), _without_names(given))
         versions = [text for text in differences if text.startswith("versions")]
         changed = [text for text in differences if text not in versions]
         if changed:
@@ -286,6 +290,18 @@ def check_place(folder: Path) -> None:
         f"{folder} holds other things ({', '.join(others[:3])}{more}) and no model. Choose an "
         "empty folder, a new one, or an earlier run's for --out."
     )
+
+
+def _without_names(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings in which files of data are known by size and checksum, not by name."""
+
+    def unnamed(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            kept = {key: unnamed(item) for key, item in value.items()}
+            return {key: kept[key] for key in kept if key != "name" or "sha256" not in kept}
+        return [unnamed(item) for item in value] if isinstance(value, list) else value
+
+    return {key: unnamed(value) for key, value in settings.items()}
 
 
 def _differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -18,12 +18,14 @@ from nextword.folder.card import model_card
 from nextword.folder.store import LoadedModel, load_model, save_model
 from nextword.glass.stamp import version_of
 from nextword.learn.allocator import kept_memory, settled_objects
+from nextword.learn.card_facts import card_facts
 from nextword.learn.checkpoint import plain
-from nextword.learn.data import SPLIT_RULE, Prepared, find_tokenizer, prepare_data
+from nextword.learn.data import Prepared, find_tokenizer, prepare_data
 from nextword.learn.final import judge_run
+from nextword.learn.held_out import SPLIT_RULE
 from nextword.learn.precision import peak_of
 from nextword.learn.progress import Quiet, Reporter
-from nextword.learn.report import Trained, card_facts, curves, facts, versions
+from nextword.learn.report import Trained, curves, facts, versions
 from nextword.learn.request import TrainRequest
 from nextword.learn.reservoir import RESERVOIR, write_reservoir
 from nextword.learn.run import Run
@@ -44,7 +46,7 @@ from nextword.training.plan.plan_file import MEND, KeptPlan, check_against, read
 from nextword.training.plan.planner import make_plan
 
 ON_PLAN = 0.95  # of the planned steps; fewer are told
-MAX_NAMED = 20  # replies that cannot be learned; of more, how many there are
+MAX_NAMED = 5  # replies that cannot be learned; of more, how many there are
 
 
 def train(
@@ -74,13 +76,16 @@ def train(
         kept_memory(),
         settled_objects(),
     ):
-        corpus = open_corpus(request.data, skip_bad=request.skip_bad, warn=reporter.note)
+        corpus = open_corpus(
+            request.data, skip_bad=request.skip_bad, warn=reporter.note, leave_out=request.out
+        )
         start = None if request.start is None else load_model(request.start)
         settings = _settings(request, corpus, start)
         with Run.open(request.out, settings, fresh=fresh, warn=reporter.note) as run:
             if run.finished:
                 return Trained.earlier(run)
-            training = _Training(request, corpus, run, reporter, started, _digest(settings), start)
+            digest = _digest(run.settings)
+            training = _Training(request, corpus, run, reporter, started, digest, start)
             if fresh:
                 training.forget_plan()
             return training.work()
@@ -313,7 +318,7 @@ def _settings(request: TrainRequest, corpus: Corpus, start: LoadedModel | None) 
         if Path(request.tokenizer).is_dir():
             settings["tokenizer"] = Tokenizer.read(Path(request.tokenizer)).fingerprint
     if isinstance(request.held_out, str):
-        settings["held_out"] = open_corpus([request.held_out]).fingerprint()
+        settings["held_out"] = open_corpus([request.held_out], leave_out=request.out).fingerprint()
     return {"request": settings, "data": corpus.fingerprint(), "versions": versions()}
 
 

@@ -13,7 +13,8 @@ from typing import Literal
 import torch
 
 from nextword.errors import DataError
-from nextword.learn.data import default_context, make_samples
+from nextword.learn.context import default_context
+from nextword.learn.data import make_samples
 from nextword.learn.reservoir import MOST_SEQUENCES, MOST_TOKENS, Reservoir, read_reservoir
 from nextword.model.cache import KeyValueCache
 from nextword.reply.sampling import check_best, seeded

@@ -166,6 +166,7 @@ def open_corpus(
     *,
     skip_bad: bool = False,
     warn: Callable[[str], None] | None = None,
+    leave_out: Path | None = None,
 ) -> Corpus:
     """Recognise files, folders, `-` (standard input) and bundled data, and make a corpus of them.
 
@@ -178,6 +179,7 @@ def open_corpus(
             files that come with Nextword. Streams are copied to a temporary file.
         skip_bad: pass over broken lines and count them.
         warn: told what was left out or passed over.
+        leave_out: a folder below one of the paths whose files are no data: where the model goes.
 
     Raises:
         DataError: a path is missing, holds no text, or its records have no known shape.
@@ -189,8 +191,11 @@ def open_corpus(
         raise DataError("standard input (-) is given twice; it can be read only once")
     sources, copies = [], []
     for path in paths:
-        found = find_files(path)
+        found = find_files(path, leave_out=leave_out)
         copies.append(found.copy)
+        if found.models and warn is not None:
+            names = _some(found.models, separator=", ")
+            warn(f"{found.name}: model folders are no data and are left out: {names}")
         if found.left_out and warn is not None:
             names = _some(found.left_out, separator=", ")
             warn(f"{found.name}: left out, because they hold no text: {names}")

@@ -7,7 +7,6 @@ import itertools
 import re
 import threading
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from functools import cached_property
 
 from tokenizers import Encoding
@@ -17,6 +16,7 @@ from nextword.text.byte_counts import SPACES, CountedIds, count_bytes, vocabular
 from nextword.text.tokenizer_folder import RELEARN
 from nextword.text.tokenizer_guard import guarded
 
+CANNOT_ENCODE = "this tokenizer cannot encode a text"
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # half of a character: no text has it
 
 
@@ -60,8 +60,8 @@ class Encoder:
     def around(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """What the post-processor puts before a text, and what behind it."""
         for text in ("a", "0", "the", " "):
-            with _guarded():
-                bare = self._backend.encode(text, add_special_tokens=False).ids
+            (bare,) = self.ids([text])
+            with guarded(CANNOT_ENCODE, mend=RELEARN):
                 whole = self._backend.encode(text, add_special_tokens=True).ids
             for start in range(len(whole) - len(bare) + 1 if bare else 0):
                 if whole[start : start + len(bare)] == bare:
@@ -72,7 +72,7 @@ class Encoder:
         """Return the ids of each text."""
         return [
             self._broken(text).ids if self._is_forged(encoding.ids) else encoding.ids
-            for text, encoding in zip(texts, self._encodings(texts, fast=True), strict=True)
+            for text, encoding in zip(texts, self.encodings(texts, fast=True), strict=True)
         ]
 
     def counted(self, texts: Sequence[str], rows: Sequence[list[int]]) -> list[CountedIds]:
@@ -95,27 +95,28 @@ class Encoder:
                 found[-1] = CountedIds(ids, n_bytes)
             elif excess:
                 others.append(place)
-        encodings = self._encodings([texts[place] for place in others])
+        encodings = self.encodings([texts[place] for place in others])
         for place, encoding in zip(others, encodings, strict=True):
             text = texts[place]
             forged = self._is_forged(encoding.ids)
-            found[place] = self._broken(text) if forged else self._counted(text, encoding)
+            found[place] = self._broken(text) if forged else self.counted_by_place(text, encoding)
         return found
 
     def rendered(self, text: str) -> CountedIds:
         """Return the ids of a rendered chat template, in which special tokens are read."""
-        with self._lock, _guarded():
+        with self._lock:
             self._backend.encode_special_tokens = False
             try:
-                encoding = self._backend.encode(text, add_special_tokens=False)
+                with guarded(CANNOT_ENCODE, mend=RELEARN):
+                    encoding = self._backend.encode(text, add_special_tokens=False)
             finally:
                 self._backend.encode_special_tokens = True
-        return self._counted(text, encoding, rendered=True)
+        return self.counted_by_place(text, encoding, rendered=True)
 
-    def _encodings(self, texts: Sequence[str], *, fast: bool = False) -> list[Encoding]:
+    def encodings(self, texts: Sequence[str], *, fast: bool = False) -> list[Encoding]:
         """Encode texts on all cores; fast: without their offsets."""
         encode = self._backend.encode_batch_fast if fast else self._backend.encode_batch
-        with self._lock, _guarded():
+        with self._lock, guarded(CANNOT_ENCODE, mend=RELEARN):
             return encode(list(texts), add_special_tokens=False)
 
     def _is_forged(self, ids: Sequence[int]) -> bool:
@@ -132,8 +133,8 @@ class Encoder:
         ids: list[int] = []
         n_bytes: list[int] = []
         rest = 0
-        for piece, encoding in zip(pieces, self._encodings(pieces), strict=True):
-            counted = self._counted(piece, encoding)
+        for piece, encoding in zip(pieces, self.encodings(pieces), strict=True):
+            counted = self.counted_by_place(piece, encoding)
             counts = list(counted.n_bytes or ())
             if counts:
                 counts[0], rest = counts[0] + rest, 0
@@ -142,16 +143,14 @@ class Encoder:
             rest += counted.rest
         return CountedIds(ids, n_bytes, rest)
 
-    def _counted(self, text: str, encoding: Encoding, *, rendered: bool = False) -> CountedIds:
+    def counted_by_place(
+        self, text: str, encoding: Encoding, *, rendered: bool = False
+    ) -> CountedIds:
         """Count the bytes of tokens by their offsets; rendered: special tokens stand for none."""
         ids, controls = encoding.ids, self._control_ids if rendered else frozenset()
         special = {place for place, id in enumerate(ids) if id in controls}
         counts, rest = count_bytes(text, encoding.tokens, encoding.offsets, special=special)
         return CountedIds(ids, counts, rest)
-
-
-def _guarded() -> AbstractContextManager[None]:
-    return guarded("this tokenizer cannot encode a text", mend=RELEARN)
 
 
 def whole_characters(text: str) -> str:

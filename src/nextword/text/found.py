@@ -29,6 +29,7 @@ class Found:
     name: str
     files: list[File]
     left_out: list[str] = field(default_factory=list)  # names of files without text
+    models: list[str] = field(default_factory=list)  # folders of models, left out whole
     copy: "Copy | None" = None  # of a stream; has to be kept as long as it is read
 
 
@@ -46,11 +47,12 @@ class Copy:
             raise disk_error(self.path, error) from error
 
 
-def find_files(given: str | Path) -> Found:
+def find_files(given: str | Path, *, leave_out: Path | None = None) -> Found:
     """The recognised files under one given path.
 
     Args:
         given: a file, a folder, `-` for standard input, or the name of bundled data.
+        leave_out: a folder whose files are no data, and are left out of a folder that holds it.
 
     Raises:
         DataError: nothing is there (with the nearest name), or it holds no text.
@@ -62,7 +64,7 @@ def find_files(given: str | Path) -> Found:
         return _bundled(name)
     path = Path(given)
     if path.is_dir():
-        return _folder(path)
+        return _folder(path, leave_out)
     if path.is_file():
         return Found(path.name, [recognise(path, name=path.name)])
     if path.exists():  # a pipe, e.g. a shell's <(…), whose number means nothing
@@ -78,12 +80,15 @@ def _bundled(name: str) -> Found:
     return Found(name, [recognise(path, name=name)])
 
 
-def _folder(folder: Path) -> Found:
+def _folder(folder: Path, leave_out: Path | None) -> Found:
     """The files of a folder that hold text, sorted by their path within it."""
     title = folder.resolve().name or str(folder)
     found = Found(f"{title}/", [])
-    for path in sorted(_visible(folder), key=lambda path: path.relative_to(folder).as_posix()):
-        name = f"{title}/{path.relative_to(folder).as_posix()}"
+    models: list[Path] = []
+    files = list(_visible(folder, leave_out, models))
+    found.models.extend(sorted(f"{title}/{_within(folder, path)}/" for path in models))
+    for path in sorted(files, key=lambda path: _within(folder, path)):
+        name = f"{title}/{_within(folder, path)}"
         try:
             found.files.append(recognise(path, name=name))
         except (BinaryFileError, EmptyFileError):
@@ -95,14 +100,37 @@ def _folder(folder: Path) -> Found:
     return found
 
 
-def _visible(folder: Path) -> Iterator[Path]:
-    """All regular files below a folder, without the hidden ones; links to folders are not taken."""
+def _within(folder: Path, path: Path) -> str:
+    return path.relative_to(folder).as_posix()
+
+
+def _visible(folder: Path, leave_out: Path | None, models: list[Path]) -> Iterator[Path]:
+    """All regular files below a folder, without the hidden ones; links to folders are not taken.
+
+    Args:
+        folder: the folder.
+        leave_out: a folder below it that is passed over.
+        models: gets the folders below it that are passed over, this one and those of models.
+    """
+    passed = None if leave_out is None else leave_out.resolve()
     for place, folders, names in os.walk(folder):
+        here = Path(place)
+        if here != folder and (here.resolve() == passed or _holds_a_model(here, names, folders)):
+            models.append(here)
+            folders.clear()
+            continue
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            path = Path(place) / name
+            path = here / name
             if not name.startswith(".") and path.is_file():
                 yield path
+
+
+def _holds_a_model(folder: Path, names: list[str], folders: list[str]) -> bool:
+    """Whether a folder is a model's, or that of a run that will leave one."""
+    weights = any(name.endswith(".safetensors") for name in names)
+    begun = "training" in folders and (folder / "training" / "settings.json").is_file()
+    return begun or (weights and "config.json" in names)
 
 
 def _from_stream(stream: IO[bytes], *, name: str) -> Found:

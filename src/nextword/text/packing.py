@@ -24,6 +24,7 @@ class Packing:
     start: NDArray[np.int64]  # [n_segments], the token where a segment begins
     length: NDArray[np.int64]  # [n_segments], at least 1
     goes_on: NDArray[np.bool_]  # [n_segments], whether the document goes on after it
+    lead: NDArray[np.int64]  # [n_segments], tokens at its beginning that are seen and not learned
     column: NDArray[np.int64]  # [n_segments], where in the row it begins
 
     @property
@@ -40,11 +41,16 @@ class Segments:
     length: NDArray[np.int64]  # [n]
     goes_on: NDArray[np.bool_]  # [n], whether the document goes on after it
     is_piece: NDArray[np.bool_]  # [n], whether its document was cut
+    lead: NDArray[np.int64]  # [n], tokens at its beginning that are seen and not learned
 
     def only(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> "Segments":
         """Those that are chosen, by a mask or, in an order of their own, by their numbers."""
         return Segments(
-            self.start[chosen], self.length[chosen], self.goes_on[chosen], self.is_piece[chosen]
+            self.start[chosen],
+            self.length[chosen],
+            self.goes_on[chosen],
+            self.is_piece[chosen],
+            self.lead[chosen],
         )
 
 
@@ -61,7 +67,8 @@ def cut_documents(part: Part, capacity: int) -> tuple[Segments, int]:
     start = begin[document] + number * capacity
     stop = np.minimum(start + capacity, end[document])
     is_piece = pieces[document] > 1
-    segments = Segments(start, stop - start, stop < end[document], is_piece)
+    lead = np.zeros(len(start), dtype=np.int64)
+    segments = Segments(start, stop - start, stop < end[document], is_piece, lead)
     return segments, int((pieces > 1).sum())
 
 
@@ -75,7 +82,8 @@ def pack(segments: Segments, capacity: int) -> Packing:
     np.cumsum(np.bincount(rows, minlength=n_rows), out=first[1:])
     before = np.cumsum(length) - length  # tokens of all segments before this one
     column = before - np.repeat(before[first[:-1]], np.diff(first))
-    return Packing(first, segments.start[order], length, segments.goes_on[order], column)
+    goes_on, lead = segments.goes_on[order], segments.lead[order]
+    return Packing(first, segments.start[order], length, goes_on, lead, column)
 
 
 def assign_rows(lengths: Sequence[int], capacity: int) -> list[int]:

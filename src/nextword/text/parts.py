@@ -1,7 +1,7 @@
 """Which documents, or which stretch of the text, are for training and which are held out."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,7 +68,7 @@ def split(
         ConfigError: an impossible share.
         DataError: a part would be shorter than one sequence.
     """
-    _check_share(share)
+    check_share(share)
     everything = whole(shards)
     if share == 0:
         return everything, None
@@ -77,7 +77,19 @@ def split(
     elif shards.is_dialogue:
         train, held_out = _last_documents(everything, share)
     else:
-        train, held_out = _last_tokens(everything, share)
+        train, held_out = last_tokens(everything, share)
+    check_sizes(shards, train, held_out, share=share, context_length=context_length)
+    return train, held_out
+
+
+def check_sizes(
+    shards: Shards, train: Part, held_out: Part, *, share: float, context_length: int
+) -> None:
+    """Refuse parts that are shorter than one sequence.
+
+    Raises:
+        DataError: says which part it is, and how to mend it.
+    """
     need = 2 if shards.is_dialogue else context_length + 1
     for part, name in ((train, "to train on"), (held_out, "held out")):
         if part.n_tokens < need:
@@ -86,7 +98,6 @@ def split(
                 f"(the data has {shards.n_tokens}, share held out {share}). Give more text, a "
                 "shorter --context, another share, or share 0 to train on everything"
             )
-    return train, held_out
 
 
 def split_phrasings(
@@ -110,7 +121,7 @@ def split_phrasings(
     Raises:
         ConfigError: an impossible share.
     """
-    _check_share(share)
+    check_share(share)
     everything = whole(shards)
     wanted = round(share * len(everything.spans))
     if not wanted or shards.n_documents < ENOUGH_DOCUMENTS:
@@ -122,23 +133,50 @@ def split_phrasings(
         prompt_key(_ids(shards, everything, number, replies=False))
         for number in range(len(everything.spans))
     ]
-    elsewhere = Counter(keys)
+    return choose_phrasings(everything, keys, groups, wanted=wanted, seed=seed)
+
+
+def choose_phrasings(
+    part: Part,
+    prompts: Sequence[Hashable],
+    groups: Sequence[Sequence[int]],
+    *,
+    wanted: int,
+    seed: int,
+) -> tuple[Part, Part | None]:
+    """Hold out up to so many dialogues of groups that have the same replies.
+
+    Args:
+        part: all dialogues.
+        prompts: [n], what equal prompts of dialogues have in common.
+        groups: numbers of dialogues with the same replies, several in each.
+        wanted: the most dialogues to hold out.
+        seed: of the choice.
+    """
+    elsewhere = Counter(prompts)
     chosen: list[tuple[int, int, list[int]]] = []  # place within its group, hash, dialogues
     for numbers in groups:
-        same: dict[str, list[int]] = defaultdict(list)
+        same: dict[Hashable, list[int]] = defaultdict(list)
         for number in numbers:
-            same[keys[number]].append(number)
+            same[prompts[number]].append(number)
         units = sorted((hash64(seed, each[0]), each) for each in same.values())
         for place, (drawn, unit) in enumerate(units[:-1]):  # the last one stays in training
-            if elsewhere[keys[unit[0]]] == len(unit):  # else its prompt has another reply, too
+            if elsewhere[prompts[unit[0]]] == len(unit):  # else its prompt has another reply, too
                 chosen.append((place, drawn, unit))
-    held_out = np.zeros(len(everything.spans), np.bool_)
+    held_out = np.zeros(len(part.spans), np.bool_)
+    n_held = 0
     for _, _, unit in sorted(chosen):
-        if held_out.sum() + len(unit) <= wanted:
+        if n_held + len(unit) <= wanted:
             held_out[unit] = True
+            n_held += len(unit)
+    return divided(part, held_out)
+
+
+def divided(part: Part, held_out: NDArray[np.bool_]) -> tuple[Part, Part | None]:
+    """Divide a part by a mask over its documents; None where nothing is held out."""
     if not held_out.any():
-        return everything, None
-    return Part(everything.spans[~held_out]), Part(everything.spans[held_out])
+        return part, None
+    return Part(part.spans[~held_out]), Part(part.spans[held_out])
 
 
 def _by_replies(shards: Shards, part: Part) -> list[list[int]]:
@@ -158,7 +196,8 @@ def _ids(shards: Shards, part: Part, number: int, *, replies: bool) -> list[int]
     return ids
 
 
-def _check_share(share: float) -> None:
+def check_share(share: float) -> None:
+    """Refuse a share to hold out that is none."""
     if not 0 <= share < 1:
         raise ConfigError(f"the share held out is {share}; it must be at least 0 and below 1")
 
@@ -182,7 +221,8 @@ def _last_documents(part: Part, share: float) -> tuple[Part, Part]:
     return Part(part.spans[:kept]), Part(part.spans[kept:])
 
 
-def _last_tokens(part: Part, share: float) -> tuple[Part, Part]:
+def last_tokens(part: Part, share: float) -> tuple[Part, Part]:
+    """Divide a text at a token, so that the last `share` of it is held out."""
     end = int(part.spans[-1, 1])
     cut = end - round(end * share)
     before = np.minimum(part.spans, cut)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from nextword.config import Learn
 from nextword.errors import DataError
+from nextword.text.long_dialogues import CutCounts, cut_dialogues
 from nextword.text.order import hash64, hash64_each, permuted
 from nextword.text.packing import Packing, Segments, cut_documents, pack
 from nextword.text.parts import Part, whole
@@ -20,7 +21,7 @@ class Rows(Samples):
     Every epoch packs them anew (see `packing.py`), the first in their own order. In a share of the
     rows, `talks`, the documents follow each other as one talk instead: later ones see earlier
     ones, as the turns of a chat do, and learn to answer in spite of them. Documents longer than T
-    are cut into pieces.
+    are cut so that replies keep what stands before them (see `long_dialogues.py`).
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Rows(Samples):
         part: Part | None = None,
         learn: Learn = "everything",
         talks: float = 0.0,
+        keep_prompts: bool = True,
     ) -> None:
         """Pack a part of the shards into rows.
 
@@ -42,6 +44,8 @@ class Rows(Samples):
             part: what to use; everything by default.
             learn: "replies" leaves the tokens of prompts without a target.
             talks: share of the rows whose documents see each other.
+            keep_prompts: False cuts documents longer than T every T tokens, as runs that were begun
+                with an earlier version go on to do.
 
         Raises:
             DataError: no document has a token to learn.
@@ -50,7 +54,11 @@ class Rows(Samples):
         self._only_replies = learn == "replies"
         self._talks = talks
         part = whole(shards) if part is None else part
-        segments, self.cut = cut_documents(part, context_length)  # documents longer than T
+        if keep_prompts:
+            segments, self.cut = cut_dialogues(shards, part, context_length)
+        else:
+            segments, n_cut = cut_documents(part, context_length)
+            self.cut = CutCounts(dialogues=n_cut)
         if self._only_replies:
             segments = segments.only(self._have_replies(segments))
         if not len(segments.start):
@@ -69,6 +77,13 @@ class Rows(Samples):
         if epoch not in self._rows:
             self._rows[epoch] = self._packing(epoch).n_rows
         return self._rows[epoch]
+
+    def first_segment(self) -> tuple[int, int]:
+        """Return where in the shards the first segment of the first sample begins and stops."""
+        packing = self._packing(0)
+        segment = packing.first[self._keys(0, 0, 1)[0]]
+        start = int(packing.start[segment])
+        return start, start + int(packing.length[segment]) + bool(packing.goes_on[segment])
 
     def _packing(self, epoch: int) -> Packing:
         """Which documents share a row in an epoch; the two latest are remembered."""
@@ -94,9 +109,10 @@ class Rows(Samples):
         """Which segments have a reply token as a target; whole dialogues always do."""
         have = np.ones(len(segments.start), np.bool_)
         for number in np.flatnonzero(segments.is_piece):
-            first = int(segments.start[number]) + 1
-            last = first + int(segments.length[number]) - (not segments.goes_on[number])
-            have[number] = self._shards.replies(first, last).any()
+            start = int(segments.start[number])
+            first = start + max(int(segments.lead[number]), 1)
+            last = start + int(segments.length[number]) + bool(segments.goes_on[number])
+            have[number] = first < last and self._shards.replies(first, last).any()
         return have
 
     def _gather(self, epoch: int, keys: NDArray[np.int64]) -> Batch:
@@ -129,6 +145,9 @@ class Rows(Samples):
         length = packing.length[segment]
         has = np.ones(len(following), np.bool_)
         has[(np.cumsum(length) - 1)[~packing.goes_on[segment]]] = False
+        lead = packing.lead[segment]  # [S]
+        if lead.any():
+            has &= _ranges(length) + 1 >= np.repeat(lead, length)
         if self._only_replies:
             has &= self._shards.take_replies(following)
         return has

@@ -11,17 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nextword.files import disk_error, sync
+from nextword.text.byte_counts import CountedIds
 from nextword.text.corpus import Piece
 from nextword.text.dialogue import Dialogue
-from nextword.text.readers import good_cut
+from nextword.text.strips import Strip, StripCutter, StripJoiner
 
 if TYPE_CHECKING:
+    from tokenizers import Encoding
+
     from nextword.text.prompting import Prompting
 
 _HELD = 1 << 17  # tokens or starts held back before they are written
 _BATCH = 1 << 20  # characters encoded at a time
 _BATCH_PIECES = 4096
-_STRIP = 1 << 16  # characters: long texts are encoded in strips, which the cores share
 
 
 class ShardWriter:
@@ -227,20 +229,40 @@ class _Files:
 
 
 def write_pieces(
-    pieces: Iterator[Piece], prompting: "Prompting", writer: ShardWriter
+    pieces: Iterator[Piece], prompting: "Prompting", writer: ShardWriter, *, exact_cuts: bool = True
 ) -> Iterator[int]:
-    """Encode and write all pieces of a corpus; yields the bytes read so far, batch by batch."""
-    for batch in _batches(pieces):
-        _encode(batch, prompting, writer)
+    """Encode and write all pieces of a corpus; yields the bytes read so far, batch by batch.
+
+    Args:
+        pieces: of the corpus.
+        prompting: how they are encoded.
+        writer: takes the tokens.
+        exact_cuts: False cuts long texts at line breaks whatever the tokenizer does there, as runs
+            that were begun with an earlier version did.
+    """
+    at_line_breaks = prompting.tokenizer.begins_anew_at_lines or not exact_cuts
+    encoder = _Encoder(prompting, writer)
+    for batch in _batches(_units(pieces, StripCutter(at_line_breaks=at_line_breaks))):
+        encoder.write(batch)
         yield batch[-1].read
 
 
-def _batches(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
-    """Pieces in lists of about _BATCH characters."""
-    batch, size = [], 0
+def _units(pieces: Iterator[Piece], cutter: StripCutter) -> Iterator[Piece | Strip]:
+    """Dialogues as they come, and texts in strips."""
     for piece in pieces:
-        batch.append(piece)
-        size += sum(map(len, _texts(piece)))
+        if isinstance(piece.document, Dialogue):
+            yield piece
+        else:
+            yield from cutter.push(piece.document.text, ends=piece.ends, read=piece.read)
+
+
+def _batches(units: Iterator[Piece | Strip]) -> Iterator[list[Piece | Strip]]:
+    """Dialogues and strips in lists of about _BATCH characters."""
+    batch: list[Piece | Strip] = []
+    size = 0
+    for unit in units:
+        batch.append(unit)
+        size += sum(map(len, _texts(unit)))
         if size >= _BATCH or len(batch) == _BATCH_PIECES:
             yield batch
             batch, size = [], 0
@@ -248,43 +270,55 @@ def _batches(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
         yield batch
 
 
-def _texts(piece: Piece) -> Sequence[str]:
-    document = piece.document
-    return document.turns if isinstance(document, Dialogue) else (document.text,)
+def _texts(unit: Piece | Strip) -> Sequence[str]:
+    """The turns of a dialogue; of a strip what no other one has."""
+    if isinstance(unit, Strip):
+        return (unit.text[unit.left : len(unit.text) - unit.right],)
+    return unit.document.turns if isinstance(unit.document, Dialogue) else ()
 
 
-def _encode(batch: Sequence[Piece], prompting: "Prompting", writer: ShardWriter) -> None:
-    """Encode some pieces, all texts at once and all dialogues at once, and write them in order."""
-    dialogues = [piece.document for piece in batch if isinstance(piece.document, Dialogue)]
-    encoded = iter(prompting.documents(dialogues))
-    strips = [
-        [] if isinstance(piece.document, Dialogue) else _strips(piece.document.text)
-        for piece in batch
-    ]
-    tokenizer = prompting.tokenizer
-    rows = iter(tokenizer.encode_counted([strip for some in strips for strip in some]))
-    for piece, some in zip(batch, strips, strict=True):
-        if isinstance(piece.document, Dialogue):
-            dialogue = next(encoded)
-            writer.add(dialogue.ids, dialogue.is_reply, dialogue.n_bytes)
-        elif writer.begins:
-            writer.add(tokenizer.start_ids, n_bytes=[0] * len(tokenizer.start_ids))
-        for _ in some:
-            row = next(rows)
-            writer.add_text(row.ids, row.n_bytes, rest=row.rest)
-        if some and piece.ends:
-            writer.end_text(tokenizer.end_id)
-        if piece.ends:
-            writer.end_document()
+class _Encoder:
+    """Encodes batches, all texts at once and all dialogues at once, and writes them in order."""
 
+    def __init__(self, prompting: "Prompting", writer: ShardWriter) -> None:
+        self._prompting = prompting
+        self._tokenizer = prompting.tokenizer
+        self._writer = writer
+        self._joiner = StripJoiner(self._tokenizer)
 
-def _strips(text: str) -> list[str]:
-    """A text cut, where that changes no token, into strips of at most _STRIP characters."""
-    strips, begin = [], 0
-    while len(text) - begin > _STRIP:
-        cut = good_cut(text[begin : begin + _STRIP + 1], _STRIP)
-        if not cut:
-            break
-        strips.append(text[begin : begin + cut])
-        begin += cut
-    return [*strips, text[begin:]]
+    def write(self, batch: Sequence[Piece | Strip]) -> None:
+        """Encode and write a batch."""
+        documents = [unit.document for unit in batch if isinstance(unit, Piece)]
+        encoded = iter(self._prompting.documents(documents))
+        strips = [unit for unit in batch if isinstance(unit, Strip)]
+        alone = [strip for strip in strips if not strip.left and not strip.right]
+        joined = [strip for strip in strips if strip.left or strip.right]
+        rows = iter(self._tokenizer.encode_counted([strip.text for strip in alone]))
+        places = iter(self._places([strip.text for strip in joined]))
+        for unit in batch:
+            if isinstance(unit, Piece):
+                dialogue = next(encoded)
+                self._writer.add(dialogue.ids, dialogue.is_reply, dialogue.n_bytes)
+            elif unit.left or unit.right:
+                self._add_text(*self._joiner.push(unit, next(places)))
+            else:
+                self._add_text(next(rows))
+            self._end(unit)
+
+    def _add_text(self, *stretches: CountedIds) -> None:
+        """Write stretches of a text, the first one of a document after its start tokens."""
+        if self._writer.begins:
+            start = self._tokenizer.start_ids
+            self._writer.add(start, n_bytes=[0] * len(start))
+        for found in stretches:
+            self._writer.add_text(found.ids, found.n_bytes, rest=found.rest)
+
+    def _places(self, texts: list[str]) -> list["Encoding"]:
+        return self._tokenizer.encode_with_places(texts) if texts else []
+
+    def _end(self, unit: Piece | Strip) -> None:
+        """Write that the document ends, if it does."""
+        if isinstance(unit, Strip) and unit.ends:
+            self._writer.end_text(self._tokenizer.end_id)
+        if unit.ends:
+            self._writer.end_document()

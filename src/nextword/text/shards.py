@@ -211,14 +211,16 @@ def prepare(
     template: str | None = None,
     progress: Callable[[int, int], None] | None = None,
     warn: Callable[[str], None] | None = None,
+    exact_cuts: bool = True,
 ) -> Shards:
     """Encode a corpus once and keep the tokens in `folder`.
 
-    What is there is taken when it was made from the same content with the same tokenizer. Files
-    whose size, time of change and inode are as noted count as the same; otherwise their SHA-256
-    decides. The shards appear whole under their name or not at all. Before they are taken, their
-    checksums are compared; damaged ones are made anew. Of more than VERIFIED_AT_ONCE bytes each
-    file of tokens is verified at its first use instead, and a damaged one is an error.
+    What is there is taken when it was made from the same content with the same tokenizer, under
+    whatever names. Files whose size, time of change and inode are as noted count as the same;
+    otherwise their SHA-256 decides. The shards appear whole under their name or not at all. Before
+    they are taken, their checksums are compared; damaged ones are made anew. Of more than
+    VERIFIED_AT_ONCE bytes each file of tokens is verified at its first use instead, and a damaged
+    one is an error.
 
     Args:
         corpus: what to encode.
@@ -227,19 +229,21 @@ def prepare(
         template: of dialogues, see `Prompting`.
         progress: told the bytes read so far and the bytes in all.
         warn: is told, in one sentence, what was damaged and is made anew.
+        exact_cuts: see `write_pieces`.
 
     Raises:
         DataError: the corpus is broken, or holds no document, or changed while it was read.
         RunError: the disk is full or the folder cannot be written.
     """
     prompting = Prompting(tokenizer, template)
-    made = _take_made(folder, corpus, prompting, warn)
+    exact_cuts = exact_cuts or tokenizer.begins_anew_at_lines  # which makes no difference
+    made = _take_made(folder, corpus, prompting, exact_cuts=exact_cuts, warn=warn)
     if made is not None:
         return made
     partial = folder.with_name(f".{folder.name}.partial")
     try:
         _start_afresh(partial)
-        _encode_all(corpus, prompting, partial, progress)
+        _encode_all(corpus, prompting, partial, progress, exact_cuts=exact_cuts)
         _put_in_place(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -250,6 +254,8 @@ def _take_made(
     folder: Path,
     corpus: Corpus,
     prompting: Prompting,
+    *,
+    exact_cuts: bool,
     warn: Callable[[str], None] | None,
 ) -> Shards | None:
     """Return the folder's shards if they are of this corpus and tokenizer, and verified."""
@@ -257,7 +263,7 @@ def _take_made(
         return None
     try:
         manifest = read_manifest(folder)
-        if not _is_of(manifest, folder, corpus, prompting):
+        if not _is_of(manifest, folder, corpus, prompting, exact_cuts=exact_cuts):
             return None
         later = _verified_later(manifest)
         path = damaged_file(folder, manifest, manifest["files"].keys() - later)
@@ -278,23 +284,37 @@ def _verified_later(manifest: dict[str, Any]) -> set[str]:
     return {name for name in files if name.startswith("tokens-")}
 
 
-def _is_of(manifest: dict[str, Any], folder: Path, corpus: Corpus, prompting: Prompting) -> bool:
+def _is_of(
+    manifest: dict[str, Any],
+    folder: Path,
+    corpus: Corpus,
+    prompting: Prompting,
+    *,
+    exact_cuts: bool,
+) -> bool:
     """Return whether a folder's shards were made from this corpus, tokenizer and template."""
     pad_id = prompting.tokenizer.pad_id
     if manifest["tokenizer"] != prompting.fingerprint or manifest["pad_id"] != pad_id:
         return False
     if manifest["bad"] and not corpus.skip_bad:
         return False  # reading it again stops at the broken line, as it should
+    if manifest.get("exact_cuts", prompting.tokenizer.begins_anew_at_lines) != exact_cuts:
+        return False
     glance = corpus.glance()
     if manifest["glance"] == glance:
         return True
-    sizes = [(file["name"], file["size"]) for file in manifest["corpus"]]
-    if sizes != [(name, size) for name, size, *_ in glance]:
+    if [file["size"] for file in manifest["corpus"]] != [size for _, size, *_ in glance]:
         return False
-    if manifest["corpus"] != corpus.fingerprint():
+    fingerprint = corpus.fingerprint()
+    if _sums(manifest["corpus"]) != _sums(fingerprint):
         return False
-    write_manifest(folder, manifest | {"glance": glance})
+    write_manifest(folder, manifest | {"corpus": fingerprint, "glance": glance})
     return True
+
+
+def _sums(fingerprint: Sequence[dict[str, Any]]) -> list[str]:
+    """The SHA-256 of each file; what it is called does not matter."""
+    return [file["sha256"] for file in fingerprint]
 
 
 def _encode_all(
@@ -302,6 +322,8 @@ def _encode_all(
     prompting: Prompting,
     folder: Path,
     progress: Callable[[int, int], None] | None,
+    *,
+    exact_cuts: bool,
 ) -> None:
     tokenizer = prompting.tokenizer
     glance, fingerprint = corpus.glance(), corpus.fingerprint()
@@ -314,7 +336,8 @@ def _encode_all(
         with_replies=corpus.is_dialogue,
         byte_lengths=tokenizer.byte_lengths,
     ) as writer:
-        for read in write_pieces(corpus.pieces(), prompting, writer):
+        pieces = corpus.pieces()
+        for read in write_pieces(pieces, prompting, writer, exact_cuts=exact_cuts):
             if progress is not None:
                 progress(read, total)
         if not writer.n_documents:
@@ -336,6 +359,7 @@ def _encode_all(
         "n_bytes": writer.n_bytes,
         "is_dialogue": corpus.is_dialogue,
         "bad": corpus.bad,
+        "exact_cuts": exact_cuts,
         "corpus": fingerprint,
         "glance": glance,
         "files": files,

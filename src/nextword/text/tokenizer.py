@@ -15,8 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tokenizers import Encoding, decoders, pre_tokenizers
 from tokenizers import Tokenizer as Backend
-from tokenizers import decoders
 
 from nextword.errors import TokenizerError
 from nextword.files import disk_error, write_json, write_whole
@@ -260,6 +260,35 @@ class Tokenizer:
         self._warn_of_unknown(texts, rows)
         return rows
 
+    def encode_with_places(self, texts: Sequence[str]) -> list[Encoding]:
+        """Return the ids of each text, as `encode_many` gives them, with their places in it.
+
+        Unknown words are not named: `name_unknown` does that for those ids that are used.
+        """
+        return self._encoder.encodings([whole_characters(text) for text in texts])
+
+    def counted_part(self, text: str, encoding: Encoding, start: int, stop: int) -> CountedIds:
+        """Return the ids start … stop - 1 of a text with the bytes that they stand for."""
+        counted = self._encoder.counted_by_place(whole_characters(text), encoding)
+        rest = counted.rest if stop == len(counted.ids) else 0
+        n_bytes = None if counted.n_bytes is None else counted.n_bytes[start:stop]
+        return CountedIds(counted.ids[start:stop], n_bytes, rest)
+
+    def name_unknown(self, text: str, encoding: Encoding, start: int, stop: int) -> None:
+        """Warn of what became the unknown token among the ids start … stop - 1 of a text."""
+        if self.unknown_id in encoding.ids[start:stop]:
+            self._name(self._unknown_words(text, encoding, start, stop))
+
+    @cached_property
+    def begins_anew_at_lines(self) -> bool:
+        """Return True if text after a line break between words never depends on what is before.
+
+        So it is where GPT-2's pattern splits text; of other tokenizers it is not known.
+        """
+        content = json.loads(self._backend.to_str())
+        plain = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+        return content["normalizer"] is None and _same(self._backend.pre_tokenizer, plain)
+
     def decode(self, ids: Sequence[int], *, keep_special: bool = False) -> str:
         """The text of some ids; special tokens are left out unless `keep_special`.
 
@@ -304,6 +333,22 @@ class Tokenizer:
         """Whether every token stands for the same bytes wherever it is."""
         return isinstance(self._backend.decoder, decoders.ByteLevel)
 
+    def text_bytes(self) -> list[bytes]:
+        """Return, for every id, the bytes of text that it stands for; special tokens give none.
+
+        A space that the tokenizer puts before a text is among them.
+        """
+        if isinstance(self._backend.decoder, decoders.ByteLevel):
+            return [self._shown_bytes(id) for id in range(self.vocab_size)]
+        return [self._plain_bytes(id) for id in range(self.vocab_size)]
+
+    def _plain_bytes(self, id: int) -> bytes:
+        """The bytes of a token that is no byte-level one; `<0x0A>` is one byte."""
+        piece = self._shown_piece(id)
+        if match := BYTE_TOKEN.fullmatch(piece):
+            return bytes([int(match[1], 16)])
+        return piece.replace("▁", " ").encode("utf-8", "replace")
+
     def _shown_piece(self, id: int) -> str:
         """What a token adds to a reply; special tokens add nothing."""
         return "" if id in self._special_ids else self._backend.id_to_token(id) or ""
@@ -318,30 +363,36 @@ class Tokenizer:
         for text, ids in zip(texts, rows, strict=True):
             room = len(self._named) + len(new) < _NAMED_AT_ALL
             if room and self.unknown_id is not None and self.unknown_id in ids:
-                new |= dict.fromkeys(self._unknown_words(text))
-        if new:
-            self._named.update(new)
-            named = ", ".join(map(repr, list(new)[:_NAMED_AT_ONCE]))
-            more = f" and {len(new) - _NAMED_AT_ONCE} more" if len(new) > _NAMED_AT_ONCE else ""
-            message = (
-                f"not in the vocabulary: {named}{more}; the model sees {UNKNOWN} instead. Kind "
-                f"{self.kind!r} knows only what it learned from; kind 'bpe' can encode any text"
-            )
-            warnings.warn(message, UnknownTokenWarning, stacklevel=3)
+                (encoding,) = self._encoder.encodings([text])
+                new |= dict.fromkeys(self._unknown_words(text, encoding, 0, len(ids)))
+        self._name(list(new))
 
-    def _unknown_words(self, text: str) -> list[str]:
-        """The words of a text that became the unknown token and were not yet named."""
-        with guarded("this tokenizer cannot encode a text", mend=RELEARN):
-            encoding = self._backend.encode(text, add_special_tokens=False)
-        places = zip(encoding.ids, encoding.offsets, strict=True)
-        pieces = (text[start:stop] for id, (start, stop) in places if id == self.unknown_id)
+    def _name(self, words: Sequence[str]) -> None:
+        """Warn of unknown words, and remember that they were named."""
+        new = list(dict.fromkeys(words))
+        if not new or len(self._named) >= _NAMED_AT_ALL:
+            return
+        self._named.update(new)
+        named = ", ".join(map(repr, new[:_NAMED_AT_ONCE]))
+        more = f" and {len(new) - _NAMED_AT_ONCE} more" if len(new) > _NAMED_AT_ONCE else ""
+        message = (
+            f"not in the vocabulary: {named}{more}; the model sees {UNKNOWN} instead. Kind "
+            f"{self.kind!r} knows only what it learned from; kind 'bpe' can encode any text"
+        )
+        warnings.warn(message, UnknownTokenWarning, stacklevel=4)
+
+    def _unknown_words(self, text: str, encoding: Encoding, start: int, stop: int) -> list[str]:
+        """The words that became the unknown token among some ids, and were not yet named."""
+        ids, places = encoding.ids[start:stop], encoding.offsets[start:stop]
+        found = (place for id, place in zip(ids, places, strict=True) if id == self.unknown_id)
+        pieces = (text[begin:end] for begin, end in found)
         words = (piece.strip() or piece for piece in pieces)
         return [word for word in words if word not in self._named]
 
 
-def _same(decoder: Any, other: decoders.Decoder) -> bool:
-    """Whether two decoders of the library do the same."""
-    return decoder is not None and decoder.__getstate__() == other.__getstate__()
+def _same(part: Any, other: Any) -> bool:
+    """Whether two decoders of the library, or two other parts, do the same."""
+    return part is not None and part.__getstate__() == other.__getstate__()
 
 
 __all__ = ["END", "PAD", "UNKNOWN", "Tokenizer", "TokenizerKind", "UnknownTokenWarning"]

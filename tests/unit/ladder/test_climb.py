@@ -18,6 +18,8 @@ from nextword.ladder.request import LadderRequest
 from nextword.ladder.result import Climb
 from nextword.ladder.rung import Rung
 from nextword.ladder.rungs import RATES
+from nextword.learn.data import Prepared, prepare_data
+from nextword.learn.held_out import SPLIT_RULE
 from nextword.learn.scores import Update
 from nextword.learn.trainer import Trainer
 from nextword.training.backends import choose
@@ -149,6 +151,25 @@ def test_dialogues_can_be_climbed(tmp_path: Path) -> None:
     ladder = climb(asked(tmp_path, data=data, context=None), watcher=Seen())
     assert ladder.context == 128
     assert all(made.loss for made in ladder.climbs)
+
+
+def test_a_ladder_keeps_the_rule_by_which_its_data_are_divided(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules: list[int] = []
+
+    def prepare(*arguments: Any, split_rule: int, **options: Any) -> Prepared:
+        rules.append(split_rule)
+        return prepare_data(*arguments, split_rule=split_rule, **options)
+
+    monkeypatch.setattr("nextword.ladder.climb.prepare_data", prepare)
+    request = asked(tmp_path, seeds=1, rungs=("article",))
+    climb(request, watcher=Seen(of=1))
+    climb(request, watcher=Seen(of=1))
+    (request.out / "training" / "split_rule.json").unlink()  # as an earlier version left it
+    climb(request, watcher=Seen(of=1))
+    climb(request, watcher=Seen(of=1), fresh=True)
+    assert rules == [SPLIT_RULE, SPLIT_RULE, 2, SPLIT_RULE]
 
 
 def test_too_little_data_is_refused_and_binds_nobody(tmp_path: Path) -> None:

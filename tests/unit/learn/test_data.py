@@ -10,9 +10,11 @@ from tests.small_runs import write_dialogues, write_text
 from nextword.errors import ConfigError, DataError, TokenizerError
 from nextword.learn.data import Prepared, find_tokenizer, prepare_data
 from nextword.learn.request import TrainRequest
+from nextword.text import readers
 from nextword.text.corpus import open_corpus
 from nextword.text.rows import Rows
 from nextword.text.samples import Windows
+from nextword.text.tokenizer import Tokenizer
 
 
 def prepared(path: Path, **settings: Any) -> Prepared:
@@ -123,3 +125,18 @@ def test_a_tokenizer_is_learned_or_read(tmp_path: Path) -> None:
     assert prepared(path, tokenizer="characters").tokenizer.kind == "characters"
     with pytest.raises(TokenizerError, match="'wrods' is not one of"):
         prepared(path, tokenizer="wrods")
+
+
+def test_words_at_the_beginning_of_a_piece_are_learned_as_they_stand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "PIECE", 300)
+    monkeypatch.setattr(readers, "_BLOCK", 100)
+    text = "".join(f"Line{number} is here\n" for number in range(200))
+    path = tmp_path / "a.txt"
+    path.write_text(text)
+    assert len(list(open_corpus([path]).pieces())) > 10
+    request = TrainRequest(data=(str(path),), out=tmp_path / "out", tokenizer="words")
+    found = find_tokenizer(request, open_corpus([path]))
+    assert found.fingerprint == Tokenizer.learn([text], kind="words").fingerprint
+    assert found.decode(found.encode(text)) == text

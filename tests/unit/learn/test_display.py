@@ -156,7 +156,7 @@ def test_the_work_before_training_is_shown_and_makes_room_for_the_picture() -> N
     console = terminal()
     display = Display(console, clock=FakeClock())
     display.preparing("tokenising", 35, 100)
-    assert "tokenising 35 % of 0 MB" in written(console)
+    assert "tokenising 35 % of 100 bytes" in written(console)
     display.start("Teaching cats", [("model", "seed")])
     display.close()
     assert "preparing the first step" in written(console)

@@ -156,7 +156,10 @@ def test_every_reply_comes_with_all_that_was_said_before(tmp_path: Path) -> None
     judged = judge_replies(decoder, tokenizer, shards)
     assert judged is not None
     assert (judged.n_prompts, judged.n_left_out) == (3, 1)  # the second fills the context
-    assert judged.scores.n_replies == 2
+    assert judged.scores is not None and judged.scores.n_replies == 2
+    no_room = judge_replies(decoder_for(tokenizer, 2), tokenizer, shards)
+    assert no_room is not None
+    assert (no_room.scores, no_room.n_prompts, no_room.n_left_out) == (None, 3, 3)
 
 
 def test_replies_are_compared_token_for_token() -> None:

@@ -1,6 +1,8 @@
 """The end of a run: measured as it says, and advice from what was measured."""
 
+import json
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -8,19 +10,30 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from tests.small_runs import quick, request, write_dialogues, write_text
+from tests.small_runs import (
+    WORDS,
+    Notes,
+    quick,
+    request,
+    write_dialogues,
+    write_text,
+)
 from torch.nn import functional as F
 
 import nextword
 from nextword.files import read_json
 from nextword.learn import final
 from nextword.learn.final import curve_end
+from nextword.learn.report import Trained
+from nextword.learn.run import Run
 from nextword.learn.train import train
 from nextword.learn.trainer import Trainer
-from nextword.text.parts import split
+from nextword.text.content import content_keys
+from nextword.text.parts import whole
 from nextword.text.rows import Rows
 from nextword.text.samples import Samples, Windows
 from nextword.text.shards import Shards
+from nextword.text.split_by_content import split_by_content
 
 
 @torch.no_grad()
@@ -40,7 +53,9 @@ def mean_loss(out: Path, samples: Samples, *, count: int) -> float:
 
 def learned_from(out: Path, *, context: int) -> tuple[Shards, Any]:
     shards = Shards(out / "training" / "data" / "train")
-    return shards, split(shards, share=0.1, seed=0, context_length=context)[0]
+    keys = content_keys(shards, whole(shards), nextword.load(out).tokenizer)
+    part, _ = split_by_content(shards, keys, share=0.1, seed=0, context_length=context)
+    return shards, part
 
 
 def test_the_training_loss_is_that_of_as_much_training_text(
@@ -109,8 +124,8 @@ def test_three_dialogues_leave_nothing_to_judge_by(
     trained = train(request(data, tmp_path / "out", held_out=held_out, **settings))
     assert (trained.scores, trained.training_loss, trained.parroting) == (None, None, None)
     assert trained.lines()[1:-1] == [
-        "advice: hold something out (--held-out 0.1, or more dialogues): nobody can tell what it "
-        "learned from what it repeats"
+        "advice: hold something out (--held-out 0.1, or more different dialogues): nobody can "
+        "tell what it learned from what it repeats"
     ]
 
 
@@ -147,3 +162,63 @@ def test_a_run_with_minutes_is_judged_too(tmp_path: Path, monkeypatch: pytest.Mo
     timed = request(data, tmp_path / "out", steps=None, minutes=0.02, context=37)
     trained = train(timed)
     assert trained.parroting is not None and trained.training_loss is not None
+
+
+def long_prompts(path: Path, *, reply: str = "answer {}") -> Path:
+    lines = [
+        json.dumps({"prompt": f"{'where is the cat ' * 9}{n}", "reply": reply.format(n)})
+        for n in range(30)
+    ]
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.mark.parametrize("aim", ["answers", "generalize"])
+def test_nothing_is_said_of_replies_where_none_could_be_measured(
+    aim: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick(monkeypatch)
+    data, notes = long_prompts(tmp_path / "a.jsonl"), Notes()
+    trained = train(request(data, tmp_path / "out", aim=aim), reporter=notes)
+    assert any("30 of 30 dialogues, which are cut; 30 prompts lose" in line for line in notes.notes)
+    lines = trained.lines()
+    assert not any(" of 0 " in line or line.startswith("of ") for line in lines)
+    assert any(line.startswith("no reply could be measured") for line in lines)
+    n = 30 if aim == "answers" else 3
+    assert trained.advice == (
+        f"a longer context (--context): none of {n} replies fits into it after its prompt"
+    )
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "replies as given" not in card and "exactly as expected" not in card
+    assert Trained.earlier(Run(tmp_path / "out", held=ExitStack(), warn=print)).lines() == lines
+
+
+def test_where_every_prompt_has_several_replies_none_can_be_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick(monkeypatch)
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(f'{{"prompt": "who", "reply": "{w}"}}\n' for w in WORDS))
+    trained = train(request(path, tmp_path / "out", training={"batch_size": 1}))
+    assert trained.lines()[:2] == [
+        "no reply could be measured",
+        "not counted: 11 replies to prompts that stand with different replies",
+    ]
+    assert trained.advice is not None
+    assert trained.advice.startswith("one reply to each prompt in the data: 11 replies stand")
+
+
+def test_data_that_were_learned_are_not_praised_as_held_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick(monkeypatch)
+    data = write_dialogues(tmp_path / "a.jsonl")
+    settings: dict[str, Any] = {"held_out": str(data), "aim": "generalize"}
+    trained = train(request(data, tmp_path / "out", **settings))
+    assert trained.overlap is not None and trained.overlap.documents == 40
+    assert any(
+        line.startswith("40 of 40 held-out documents stand in training, too")
+        for line in trained.lines()
+    )
+    assert trained.advice is not None
+    assert trained.advice.startswith("other data to evaluate on (--held-out FILE): 40 of 40")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import json
 import math
 import sys
 from pathlib import Path
@@ -11,9 +12,17 @@ from rich.console import Console
 from tests.unit.learn.fakes import FakeClock, scores, update
 
 from nextword.errors import MissingExtraError
-from nextword.learn import progress
+from nextword.learn import progress, readable
 from nextword.learn.display import Display
-from nextword.learn.progress import Lines, Quiet, Reporter, Several, TensorBoard, reporter_for
+from nextword.learn.progress import (
+    JsonLines,
+    Lines,
+    Quiet,
+    Reporter,
+    Several,
+    TensorBoard,
+    reporter_for,
+)
 from nextword.learn.readable import duration, rate, share, time_left, visible
 from nextword.learn.scores import Update
 
@@ -203,3 +212,40 @@ def test_tensorboard_makes_no_folder_before_training_begins(tmp_path: Path) -> N
     events = tmp_path / "events"
     TensorBoard(events).close()
     assert not events.exists()
+
+
+def test_json_lines_are_one_event_each_and_group_the_facts() -> None:
+    stream, clock = io.StringIO(), FakeClock()
+    reporter = JsonLines(stream, clock=clock)
+    reporter.preparing("tokenising", 1, 2)
+    reporter.note("line\none")
+    reporter.start("Training", [("data", "a.jsonl"), ("", "7 dialogues"), ("aim", "answers")])
+    reporter.update(dataclasses.replace(update(1), loss=math.nan))
+    reporter.update(update(2))  # not yet due again
+    reporter.evaluated(2, scores())
+    reporter.sample(2, "who?", "me\u001b")
+    clock.now += 3
+    reporter.finish(["all done"])
+    assert "\x1b" not in stream.getvalue()
+    events = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [event["event"] for event in events] == [
+        *("note", "start", "step", "evaluation", "sample", "finish")
+    ]
+    assert events[0]["text"] == "line\none"
+    assert events[1]["facts"] == {"data": ["a.jsonl", "7 dialogues"], "aim": ["answers"]}
+    assert events[2]["step"] == 1 and events[2]["loss"] is None
+    assert events[3] == {"event": "evaluation", "step": 2} | dataclasses.asdict(scores())
+    assert events[4]["reply"] == "me\u001b"
+    assert events[5] == {"event": "finish", "seconds": 3.0, "lines": ["all done"]}
+
+
+def test_json_is_written_where_it_is_asked_for() -> None:
+    assert isinstance(reporter_for(terminal(), as_json=True), JsonLines)
+    assert isinstance(reporter_for(terminal(), as_json=True, quiet=True), Quiet)
+
+
+@pytest.mark.parametrize(
+    ("total", "shown"), [(5_000_000_000, "5,000 MB"), (47_700, "48 kB"), (100, "100 bytes")]
+)
+def test_how_far_it_is_is_said_in_a_unit_that_shows_it(total: int, shown: str) -> None:
+    assert readable.progress("tokenising", total // 2, total) == f"tokenising 50 % of {shown}"

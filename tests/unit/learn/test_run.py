@@ -451,3 +451,17 @@ def test_a_model_that_was_only_taught_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds a model that no run of Nextword left there"):
         Run.open(tmp_path, SETTINGS, warn=refuse_warning)
     assert not (tmp_path / "training" / "settings.json").exists()
+
+
+def test_data_under_another_name_are_the_same_data(tmp_path: Path) -> None:
+    def settings(name: str, sha256: str) -> dict[str, Any]:
+        file = {"name": name, "size": 7, "sha256": sha256}
+        return {"data": [file], "request": {"held_out": [file], "name": name[:1]}}
+
+    for name in ("a.jsonl", "another.jsonl"):
+        with Run.open(tmp_path, settings(name, "11"), warn=refuse_warning) as run:
+            assert run.settings == settings("a.jsonl", "11")  # those that it was begun with
+    with pytest.raises(RunChangedError, match=r'data\[0\]\.sha256: "11" in the folder, "22" now'):
+        Run.open(tmp_path, settings("a.jsonl", "22"), warn=refuse_warning)
+    with pytest.raises(RunChangedError, match=r"request\.name"):  # no file: it counts
+        Run.open(tmp_path, settings("b.jsonl", "11"), warn=refuse_warning)

@@ -71,7 +71,9 @@ def test_a_run_that_an_older_version_began_without_the_start_token_is_refused(
     (out / "training" / "finished.json").unlink()
     plan = out / "training" / "plan.json"
     kept = read_json(plan)
-    write_json(plan, {key: value for key, value in kept.items() if key not in ("prompting", "sha256")})
+    write_json(
+        plan, {key: value for key, value in kept.items() if key not in ("prompting", "sha256")}
+    )
     with pytest.raises(RunChangedError, match=r"older Nextword.*--fresh"):
         train(asked)
     write_json(plan, kept)
@@ -85,7 +87,9 @@ def test_a_run_of_our_own_format_goes_on_without_a_word_of_it(tmp_path: Path) ->
     (out / "training" / "finished.json").unlink()
     plan = out / "training" / "plan.json"
     kept = read_json(plan)
-    write_json(plan, {key: value for key, value in kept.items() if key not in ("prompting", "sha256")})
+    write_json(
+        plan, {key: value for key, value in kept.items() if key not in ("prompting", "sha256")}
+    )
     train(asked)
     assert load_model(out).chat_template == CHAT_TEMPLATE
 
@@ -97,6 +101,8 @@ def test_shards_that_an_older_version_made_count_bytes_by_estimate(tmp_path: Pat
     assert not [note for note in notes.notes if "bits per byte" in note]
     (out / "training" / "finished.json").unlink()
     manifest = out / "training" / "data" / "train" / "manifest.json"
-    write_json(manifest, {k: v for k, v in read_json(manifest).items() if k not in ("byte_rule", "sha256")})
+    write_json(
+        manifest, {k: v for k, v in read_json(manifest).items() if k not in ("byte_rule", "sha256")}
+    )
     train(request(data, out), reporter=notes)
     assert len([note for note in notes.notes if "bits per byte is an estimate" in note]) == 1

@@ -96,7 +96,7 @@ def test_shards_count_the_bytes_of_their_texts(name: str, dialogues: bool, tmp_p
 def test_a_long_text_in_strips_counts_what_no_token_stands_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nextword.text.shard_writer._STRIP", 64)
+    monkeypatch.setattr("nextword.text.strips.STRIP", 64)
     text = "  the cat sat \n on the mat \u3000 " * 40
     (tmp_path / "a.txt").write_text(text)
     for name in ("words", "wordpiece", "sentencepiece"):

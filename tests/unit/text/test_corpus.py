@@ -188,3 +188,40 @@ def test_the_fingerprint_follows_the_content(tmp_path: Path) -> None:
     written(tmp_path, "a.txt", "abcd")
     assert corpus.fingerprint()[0]["size"] == 4
     assert corpus.fingerprint()[0]["sha256"] != abc
+
+
+def model_in(folder: Path, name: str = "model.safetensors") -> None:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / name).write_bytes(b"\0")
+
+
+def test_model_folders_and_the_one_to_be_made_are_no_data(tmp_path: Path) -> None:
+    folder = tmp_path / "talks"
+    model_in(folder / "deep" / "m1")
+    model_in(folder / "m2", name="model-00001-of-00002.safetensors")
+    (folder / "m3" / "training").mkdir(parents=True)
+    (folder / "m3" / "training" / "settings.json").write_text("{}")  # of a run that goes on
+    (folder / "out" / "training").mkdir(parents=True)
+    (folder / "out" / "training" / "lock").write_text("123")  # of a run that has just begun
+    (folder / "more").mkdir()
+    for place in ("a.jsonl", "more/config.json"):
+        (folder / place).write_text(LINES)
+    told: list[str] = []
+    corpus = open_corpus([folder], warn=told.append, leave_out=folder / ".." / "talks" / "out")
+    assert [file["name"] for file in corpus.fingerprint()] == [
+        "talks/a.jsonl",
+        "talks/more/config.json",
+    ]
+    assert told == [
+        "talks/: model folders are no data and are left out: talks/deep/m1/, talks/m2/, talks/m3/, "
+        "and 1 more"
+    ]
+
+
+def test_a_model_folder_that_is_given_itself_is_read(tmp_path: Path) -> None:
+    model_in(tmp_path / "m")
+    (tmp_path / "m" / "config.json").unlink()
+    (tmp_path / "m" / "a.jsonl").write_text(LINES)
+    (tmp_path / "m" / "config.json").write_text('{"prompt": "a", "reply": "b"}')
+    assert len(list(open_corpus([tmp_path / "m"]))) == 3

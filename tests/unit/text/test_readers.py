@@ -10,7 +10,7 @@ import pytest
 from tests.unit.text.files import DIALOGUES, LINES, PAIRS, read, refusal, written
 
 from nextword.errors import BadLineError, MissingExtraError
-from nextword.text import readers, shard_writer
+from nextword.text import readers, strips
 from nextword.text.corpus import Corpus, open_corpus
 from nextword.text.dialogue import Dialogue, Text
 from nextword.text.readers import good_cut
@@ -189,7 +189,7 @@ def test_pieces_give_the_tokens_of_the_whole(
 ) -> None:
     monkeypatch.setattr(readers, "PIECE", 3000)
     monkeypatch.setattr(readers, "_BLOCK", 1000)
-    monkeypatch.setattr(shard_writer, "_STRIP", 200)
+    monkeypatch.setattr(strips, "STRIP", 200)
     text = (shared_data / "tinyshakespeare.txt").read_text(encoding="utf-8")[:50_000]
     tokenizer = Tokenizer.learn([text], kind="bpe", vocab_size=400)
     corpus = open_corpus([written(tmp_path, "a.txt", text)])

@@ -128,7 +128,7 @@ def test_rows_by_hand(tmp_path: Path) -> None:
         ("d|e|j|kl|__", "|e|.|kl|...", "000011111__"),
     }
     assert rows.used == 20 / 22
-    assert rows.cut == 0
+    assert rows.cut.dialogues == 0
 
 
 def test_rows_that_learn_replies(tmp_path: Path) -> None:
@@ -141,7 +141,20 @@ def test_rows_that_learn_replies(tmp_path: Path) -> None:
 
 def test_long_documents_are_cut_without_losing_a_target(tmp_path: Path) -> None:
     rows = Rows(prepared(tmp_path, DIALOGUES), context_length=4, seed=0)
-    assert rows.cut == 1  # f|ghi|; the others lack but the last token, which has no target
+    assert rows.cut.dialogues == 1  # f|ghi|; the others lack only the last token
+    assert rows_of(rows) == {
+        ("ab|c", "b|c|", "0000"),
+        ("d|e|", "|e|.", "0000"),
+        ("f|__", "|...", "00__"),  # the prompt's beginning, which the reply does not see
+        ("|ghi", "ghi|", "0000"),
+        ("j|kl", "|kl|", "0000"),
+    }
+
+
+def test_earlier_versions_cut_every_so_many_tokens(tmp_path: Path) -> None:
+    shards = prepared(tmp_path, DIALOGUES)
+    rows = Rows(shards, context_length=4, seed=0, keep_prompts=False)
+    assert rows.cut.dialogues == 1
     assert rows_of(rows) == {
         ("ab|c", "b|c|", "0000"),
         ("d|e|", "|e|.", "0000"),
@@ -154,10 +167,10 @@ def test_long_documents_are_cut_without_losing_a_target(tmp_path: Path) -> None:
 def test_pieces_without_a_reply_are_left_out(tmp_path: Path) -> None:
     shards = prepared(tmp_path, [{"prompt": "abcdefgh", "reply": "ij"}])  # abcdefgh|ij|
     rows = Rows(shards, context_length=4, seed=0, learn="replies")
-    assert rows_of(rows) == {("|ij|", "ij|.", "0000")}
-    assert rows.cut == 1
+    assert rows_of(rows) == {("h|ij", ".ij|", "0000")}
+    assert rows.cut.dialogues == 1
     rows = Rows(shards, context_length=3, seed=0, learn="replies")
-    assert rows_of(rows) == {("gh|", "..i", "000"), ("ij|", "j|.", "000")}
+    assert rows_of(rows) == {("|ij", "ij|", "000")}
 
 
 def test_rows_of_texts(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.damage import DAMAGES
 from tests.letters import END, Letters
 
 from nextword.errors import BadLineError, DataError, RunError
-from nextword.text import readers, shard_writer, shards
+from nextword.text import readers, shard_writer, shards, strips
 from nextword.text.corpus import Corpus, Piece, open_corpus
 from nextword.text.shards import Shards, prepare
 from nextword.text.tokenizer import Tokenizer
@@ -82,7 +82,8 @@ def test_many_files_and_pieces_give_the_same_tokens(
     monkeypatch.setattr(shards, "FILE_TOKENS", 64)
     monkeypatch.setattr(shard_writer, "_HELD", 10)
     monkeypatch.setattr(shard_writer, "_BATCH", 30)
-    monkeypatch.setattr(shard_writer, "_STRIP", 13)
+    monkeypatch.setattr(strips, "STRIP", 13)
+    monkeypatch.setattr(strips, "MARGIN", 0)
     monkeypatch.setattr(readers, "PIECE", 40)
     monkeypatch.setattr(readers, "_BLOCK", 11)
     text = "".join(f"line {number}\n" for number in range(50))
@@ -350,3 +351,32 @@ def test_a_corpus_of_blank_texts_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": " "}\n')
     with pytest.raises(DataError, match="holds no document"):
         made(tmp_path / "a.jsonl", tmp_path / "shards")
+
+
+def test_runs_begun_before_cuts_were_exact_keep_their_tokens(tmp_path: Path) -> None:
+    text = "".join(f"The cat {number} sat\n" for number in range(9000))
+    path, folder = tmp_path / "a.txt", tmp_path / "shards"
+    path.write_text(text)
+    tokenizer = Tokenizer.learn([text], kind="words")
+    before = prepare(open_corpus([path]), tokenizer, folder, exact_cuts=False)
+    assert before.n_tokens == len(tokenizer.encode(text)) + 1
+    kept = before.tokens(0, before.n_tokens).tolist()
+    assert kept[:-1] != tokenizer.encode(text)  # each strip began with " The"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["exact_cuts"], manifest["sha256"]  # earlier versions did not write it
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    made_in = (folder / "tokens-00000.bin").stat().st_ino
+    again = prepare(open_corpus([path]), tokenizer, folder, exact_cuts=False)
+    assert again.tokens(0, again.n_tokens).tolist() == kept
+    assert (folder / "tokens-00000.bin").stat().st_ino == made_in
+    now = prepare(open_corpus([path]), tokenizer, folder)
+    assert now.tokens(0, now.n_tokens).tolist() == [*tokenizer.encode(text), tokenizer.end_id]
+    assert tokenizer.decode(now.tokens(0, now.n_tokens).tolist()) == text
+
+
+def test_data_under_another_name_are_not_encoded_again(dialogues: Path, tmp_path: Path) -> None:
+    made(dialogues, tmp_path / "shards")
+    renamed = dialogues.rename(tmp_path / "b.jsonl")
+    found, anew = made(renamed, tmp_path / "shards")
+    assert not anew
+    assert [file["name"] for file in found.corpus] == ["b.jsonl"]

@@ -15,6 +15,7 @@ from tests.small_runs import STEPS, Notes, quick, request, write_dialogues, writ
 from nextword.errors import ConfigError
 from nextword.files import read_json
 from nextword.learn.data import Prepared
+from nextword.learn.held_out import SPLIT_RULE
 from nextword.learn.train import train
 from nextword.learn.trainer import Trainer
 from nextword.training.loop import rounds
@@ -41,7 +42,7 @@ def test_dialogues_are_for_answers_unless_asked_otherwise(tmp_path: Path) -> Non
     data = write_repeated_replies(tmp_path / "a.jsonl")
     trained = train(request(data, tmp_path / "out"))
     plan = read_json(tmp_path / "out" / "training" / "plan.json")["plan"]
-    assert (plan["aim"], plan["split_rule"], plan["refit_steps"]) == ("answers", 2, SECOND)
+    assert (plan["aim"], plan["split_rule"], plan["refit_steps"]) == ("answers", SPLIT_RULE, SECOND)
     assert trained.held_out_until == FIRST
     assert rises(rates(tmp_path / "out")) == [1, FIRST]  # the first step warms up
     asked = train(request(data, tmp_path / "asked", aim="answers"))
@@ -153,10 +154,7 @@ def test_rounds_follow_until_all_is_learned_or_time_is_up(
     pairs = SimpleNamespace(answerable=list(range(5)))
     monkeypatch.setattr(rounds, "whole", lambda shards: shards)
     monkeypatch.setattr(rounds, "given_pairs", lambda *_, **__: pairs)
-    all_checked = np.ones(5, np.bool_)
-    monkeypatch.setattr(
-        rounds, "screen", lambda *_, **__: (np.arange(5) < trainer.learned, all_checked)
-    )
+    monkeypatch.setattr(rounds, "screen", lambda *_, **__: np.arange(5) < trainer.learned)
     training = SimpleNamespace(steps=70)  # of which a fifth makes a further round
     plan = cast(
         Plan, SimpleNamespace(aim="answers", deadline=deadline, refit_steps=42, training=training)

@@ -11,6 +11,7 @@ from nextword.config import ModelConfig, TrainingConfig
 from nextword.kernels import blocks
 from nextword.learn import compiling
 from nextword.learn.data import Prepared
+from nextword.learn.held_out import SPLIT_RULE
 from nextword.model.decoder import Decoder
 from nextword.training.backends.backend import Backend
 from nextword.training.backends.choose import choose_backend
@@ -216,7 +217,7 @@ def test_the_plan_records_how_steps_are_computed(
     plan = planned(data, tmp_path, steps=3)
     assert plan.backend is not None and plan.backend.shards == 2
     assert plan.training.precision == plan.backend.precision == "int8"
-    assert (plan.aim, plan.split_rule, plan.refit_steps) == ("generalize", 2, 0)
+    assert (plan.aim, plan.split_rule, plan.refit_steps) == ("generalize", SPLIT_RULE, 0)
 
 
 @pytest.mark.parametrize("precision", ["auto", "float32"])
