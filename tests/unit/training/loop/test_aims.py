@@ -154,7 +154,10 @@ def test_rounds_follow_until_all_is_learned_or_time_is_up(
     pairs = SimpleNamespace(answerable=list(range(5)))
     monkeypatch.setattr(rounds, "whole", lambda shards: shards)
     monkeypatch.setattr(rounds, "given_pairs", lambda *_, **__: pairs)
-    monkeypatch.setattr(rounds, "screen", lambda *_, **__: np.arange(5) < trainer.learned)
+    all_checked = np.ones(5, np.bool_)
+    monkeypatch.setattr(
+        rounds, "screen", lambda *_, **__: (np.arange(5) < trainer.learned, all_checked)
+    )
     training = SimpleNamespace(steps=70)  # of which a fifth makes a further round
     plan = cast(
         Plan, SimpleNamespace(aim="answers", deadline=deadline, refit_steps=42, training=training)
