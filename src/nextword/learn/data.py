@@ -13,6 +13,7 @@ from nextword.text.corpus import Corpus, open_corpus
 from nextword.text.dialogue import Dialogue
 from nextword.text.learn_tokenizer import KINDS
 from nextword.text.parts import ENOUGH_DOCUMENTS, Part, split, split_phrasings, whole
+from nextword.text.reading import reading_lines
 from nextword.text.rows import Rows
 from nextword.text.samples import Samples, Windows
 from nextword.text.shards import Shards, prepare
@@ -136,23 +137,32 @@ def prepare_data(
     progress: Progress | None = None,
     model: ModelConfig | None = None,
     split_rule: int = SPLIT_RULE,
+    begun: bool = False,
 ) -> Prepared:
     """Tokenise into `folder` (once), set a part aside, and settle the context.
 
     Args:
         model: of a model that goes on learning: no sequence is longer than its context.
         split_rule: how a part is held out; runs of version 0.1 keep rule 1.
+        begun: whether the run has taken steps on what is in the folder.
 
     Raises:
         DataError: too little text, or broken data.
         ConfigError: an aim that the data does not have.
     """
     # in a folder of their own: what a killed process leaves lies beside them, hidden
-    shards = prepare(corpus, tokenizer, folder / "data" / "train", progress=progress)
+    shards = prepare(corpus, tokenizer, folder / "data" / "train", progress=progress, begun=begun)
+    for line in reading_lines(shards.reading_report()):
+        warn(line)
     aim = _aim(request, shards, split_rule)
     if isinstance(request.held_out, str):
-        other = open_corpus([request.held_out], skip_bad=request.skip_bad, warn=warn)
-        judged = prepare(other, tokenizer, folder / "data" / "held-out", progress=progress)
+        other = open_corpus(
+            [request.held_out], skip_bad=request.skip_bad, warn=warn, columns=request.columns
+        )
+        place = folder / "data" / "held-out"
+        judged = prepare(other, tokenizer, place, progress=progress, begun=begun)
+        for line in reading_lines(judged.reading_report()):
+            warn(f"held out: {line}")
         if judged.is_dialogue != shards.is_dialogue:
             raise DataError(
                 f"the data are {_kind(shards)} and the held-out data {request.held_out} are "

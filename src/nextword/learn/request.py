@@ -44,7 +44,8 @@ class TrainRequest:
         aim: "answers": every reply that was given is learned, and within that other phrasings are
             answered best; "generalize": the held-out loss is lowest, and what is held out is never
             learned. None: "answers" for dialogues, "generalize" for plain text.
-        skip_bad: pass over broken lines.
+        skip_bad: pass over broken lines, and over files of a folder that cannot be read.
+        columns: known name of a key → the key or column that stands for it in the data.
     """
 
     data: tuple[str, ...]
@@ -63,6 +64,7 @@ class TrainRequest:
     skip_bad: bool = False
     start: str | None = None
     aim: Aim | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         given = [name for name in BUDGETS if getattr(self, name) is not None]
@@ -114,8 +116,8 @@ class TrainRequest:
         """What another start must agree with to go on with the same run: all but the places."""
         values = dataclasses.asdict(self)
         del values["out"], values["data"]
-        for name in ("start", "aim"):  # runs were begun before there were such settings
-            if values[name] is None:
+        for name in ("start", "aim", "columns"):  # runs were begun before there were such settings
+            if values[name] in (None, {}):
                 del values[name]
         return values
 

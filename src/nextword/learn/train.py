@@ -74,7 +74,9 @@ def train(
         kept_memory(),
         settled_objects(),
     ):
-        corpus = open_corpus(request.data, skip_bad=request.skip_bad, warn=reporter.note)
+        corpus = open_corpus(
+            request.data, skip_bad=request.skip_bad, warn=reporter.note, columns=request.columns
+        )
         start = None if request.start is None else load_model(request.start)
         settings = _settings(request, corpus, start)
         with Run.open(request.out, settings, fresh=fresh, warn=reporter.note) as run:
@@ -171,6 +173,7 @@ class _Training:
             progress=partial(self.reporter.preparing, "tokenising"),
             model=None if self.start is None else self.start.decoder.config,
             split_rule=SPLIT_RULE if kept is None else kept["plan"].get("split_rule", 1),
+            begun=kept is not None,
         )
 
     def _tokenizer(self) -> Tokenizer:
@@ -276,7 +279,10 @@ def _settings(request: TrainRequest, corpus: Corpus, start: LoadedModel | None) 
         if Path(request.tokenizer).is_dir():
             settings["tokenizer"] = Tokenizer.read(Path(request.tokenizer)).fingerprint
     if isinstance(request.held_out, str):
-        settings["held_out"] = open_corpus([request.held_out]).fingerprint()
+        held_out = open_corpus(
+            [request.held_out], skip_bad=request.skip_bad, columns=request.columns
+        )
+        settings["held_out"] = held_out.fingerprint()
     return {"request": settings, "data": corpus.fingerprint(), "versions": versions()}
 
 

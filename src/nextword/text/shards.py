@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from nextword.errors import DataError, FolderError
 from nextword.files import disk_error, read_json, sha256_file, sync_folder, write_json
 from nextword.text.corpus import Corpus
+from nextword.text.reading import ReadingReport
 from nextword.text.shard_writer import ShardWriter, write_pieces
 
 if TYPE_CHECKING:
@@ -54,6 +55,11 @@ class Shards:
         self._tokens = self._map("tokens", self.dtype)
         self._replies = self._map("replies", np.dtype(np.uint8)) if self.is_dialogue else []
         self.document_starts: NDArray[np.uint64] = _map(folder / "starts.bin", np.dtype("<u8"))
+
+    def reading_report(self) -> list[ReadingReport]:
+        """Return what was read from each file; nothing for shards of version 0.1."""
+        reading = self.manifest.get("reading") or {"files": []}
+        return [ReadingReport(**report) for report in reading["files"]]
 
     def tokens(self, start: int, stop: int) -> NDArray[np.unsignedinteger[Any]]:
         """The token ids from `start` up to `stop`, of uint16 or uint32; a view where it can be."""
@@ -135,6 +141,7 @@ def prepare(
     folder: Path,
     *,
     progress: Callable[[int, int], None] | None = None,
+    begun: bool = False,
 ) -> Shards:
     """Encode a corpus once and keep the tokens in `folder`.
 
@@ -147,12 +154,14 @@ def prepare(
         tokenizer: what encodes it.
         folder: where the shards go; what was there is replaced.
         progress: told the bytes read so far and the bytes in all.
+        begun: whether a run rests on what is there already, so that it is taken even if an earlier
+            version read the files in another way.
 
     Raises:
         DataError: the corpus is broken, or holds no document, or changed while it was read.
         RunError: the disk is full or the folder cannot be written.
     """
-    if _is_made(folder, corpus, tokenizer):
+    if _is_made(folder, corpus, tokenizer, begun=begun):
         return Shards(folder)
     partial = folder.with_name(f".{folder.name}.partial")
     try:
@@ -164,7 +173,7 @@ def prepare(
     return Shards(folder)
 
 
-def _is_made(folder: Path, corpus: Corpus, tokenizer: "Tokenizer") -> bool:
+def _is_made(folder: Path, corpus: Corpus, tokenizer: "Tokenizer", *, begun: bool) -> bool:
     """Whether the folder holds whole shards of this corpus and tokenizer."""
     try:
         manifest = _read_manifest(folder)
@@ -174,6 +183,8 @@ def _is_made(folder: Path, corpus: Corpus, tokenizer: "Tokenizer") -> bool:
         return False
     if manifest["bad"] and not corpus.skip_bad:
         return False  # reading it again stops at the broken line, as it should
+    if not _is_read_alike(manifest.get("reading"), corpus, begun=begun):
+        return False
     glance = corpus.glance()
     if manifest["glance"] == glance:
         return True
@@ -184,6 +195,14 @@ def _is_made(folder: Path, corpus: Corpus, tokenizer: "Tokenizer") -> bool:
         return False
     write_json(folder / MANIFEST, manifest | {"glance": glance})
     return True
+
+
+def _is_read_alike(reading: Any, corpus: Corpus, *, begun: bool) -> bool:
+    """Whether the files became documents as they would now; version 0.1 did not note how."""
+    if reading is None:
+        return begun
+    rule = dict(reading)["rule"]
+    return rule == corpus.reading_rule() or (begun and rule["columns"] == corpus.columns)
 
 
 def _encode_all(
@@ -217,6 +236,10 @@ def _encode_all(
         "n_bytes": writer.n_bytes,
         "is_dialogue": corpus.is_dialogue,
         "bad": corpus.bad,
+        "reading": {
+            "rule": corpus.reading_rule(),
+            "files": [report.as_json() for report in corpus.reading_report()],
+        },
         "corpus": fingerprint,
         "glance": glance,
         "files": files,
