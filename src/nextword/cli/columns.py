@@ -1,4 +1,4 @@
-"""The option --columns: which columns of the data hold prompts, replies, and what goes with them."""
+"""The option --columns: which columns of the data hold prompts and replies."""
 
 from collections.abc import Sequence
 

@@ -157,7 +157,11 @@ def prepare_data(
     aim = _aim(request, shards, split_rule)
     if isinstance(request.held_out, str):
         other = open_corpus(
-            [request.held_out], skip_bad=request.skip_bad, warn=warn, columns=request.columns
+            [request.held_out],
+            skip_bad=request.skip_bad,
+            warn=warn,
+            leave_out=request.out,
+            columns=request.columns,
         )
         place = folder / "data" / "held-out"
         judged = prepare(other, tokenizer, place, progress=progress, begun=begun)

@@ -10,6 +10,7 @@ from typing import Any, get_args
 from nextword.config import Aim, ModelConfig, TrainingConfig, config_from
 from nextword.errors import ConfigError, unknown
 from nextword.presets import preset
+from nextword.text.keys import check_columns
 
 DEFAULT_MINUTES = 5.0
 BUDGETS = ("steps", "tokens", "minutes")
@@ -100,6 +101,7 @@ class TrainRequest:
 
     def _check_values(self) -> None:
         """Refuse what is impossible with any data, before anything is read or made."""
+        check_columns(self.columns)
         context = 1 if self.context is None else self.context
         preset(self.preset, vocab_size=1, context_length=context, depth=self.depth, **self.model)
         batch = {"batch_size": self.training.get("accumulate", 1)}  # one that suits any data

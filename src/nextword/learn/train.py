@@ -75,7 +75,11 @@ def train(
         settled_objects(),
     ):
         corpus = open_corpus(
-            request.data, skip_bad=request.skip_bad, warn=reporter.note, columns=request.columns
+            request.data,
+            skip_bad=request.skip_bad,
+            warn=reporter.note,
+            leave_out=request.out,
+            columns=request.columns,
         )
         start = None if request.start is None else load_model(request.start)
         settings = _settings(request, corpus, start)
@@ -280,7 +284,10 @@ def _settings(request: TrainRequest, corpus: Corpus, start: LoadedModel | None) 
             settings["tokenizer"] = Tokenizer.read(Path(request.tokenizer)).fingerprint
     if isinstance(request.held_out, str):
         held_out = open_corpus(
-            [request.held_out], skip_bad=request.skip_bad, columns=request.columns
+            [request.held_out],
+            skip_bad=request.skip_bad,
+            leave_out=request.out,
+            columns=request.columns,
         )
         settings["held_out"] = held_out.fingerprint()
     return {"request": settings, "data": corpus.fingerprint(), "versions": versions()}

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from nextword.errors import BadLineError, ConfigError, DataError, unknown
+from nextword.errors import BadLineError, DataError
 from nextword.text import readers
 from nextword.text.dialogue import Dialogue, Document, Text
 from nextword.text.found import Found, find_files
-from nextword.text.keys import KNOWN_KEYS
+from nextword.text.keys import check_columns
 from nextword.text.parquet_files import column_names, parquet_rows
 from nextword.text.readers import Broken, Record
 from nextword.text.reading import ReadingReport, Tally
@@ -229,19 +229,6 @@ def open_corpus(
             for line in _left_out(found):
                 warn(line)
     return Corpus(sources, skip_bad=skip_bad, warn=warn, keep=copies, columns=columns)
-
-
-def check_columns(columns: Mapping[str, str]) -> None:
-    """Refuse names of columns that stand for nothing.
-
-    Raises:
-        ConfigError: a name is unknown, or a column is empty.
-    """
-    for name, column in columns.items():
-        if name not in KNOWN_KEYS:
-            raise ConfigError(unknown("name in --columns", name, sorted(KNOWN_KEYS)))
-        if not isinstance(column, str) or not column.strip():
-            raise ConfigError(f"--columns {name}={column} names no column; write {name}=COLUMN")
 
 
 def _left_out(found: Found) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
+from nextword.errors import ConfigError, unknown
+
 DIALOGUE_KEYS = (  # in this order: a record of messages often repeats the first as its "prompt"
     ("messages",),
     ("conversations",),
@@ -31,6 +33,21 @@ MESSAGE_PAIRS = (("role", "content"), ("from", "value"))  # who speaks, and what
 def fold(key: str) -> str:
     """Return a key as it is compared: without outer spaces, in lower case."""
     return key.strip().lower()
+
+
+def check_columns(columns: Mapping[str, str]) -> None:
+    """Refuse names of columns that stand for nothing.
+
+    Raises:
+        ConfigError: a name is unknown, or a column is empty.
+    """
+    if not isinstance(columns, Mapping):
+        raise ConfigError(f"columns is {columns!r}; it must be a table of NAME = COLUMN")
+    for name, column in columns.items():
+        if name not in KNOWN_KEYS:
+            raise ConfigError(unknown("name in --columns", name, sorted(KNOWN_KEYS)))
+        if not isinstance(column, str) or not column.strip():
+            raise ConfigError(f"--columns {name}={column} names no column; write {name}=COLUMN")
 
 
 class KeyNames:

@@ -53,9 +53,7 @@ def parquet_rows(file: File, shape: Shape, tally: Tally | None = None) -> Iterat
             if name not in wanted and tally is not None:
                 tally.leave_unused(name, n_rows)
         batch_rows = _check_sizes(file, table.metadata, wanted)
-        number = 0
-        for value in _values(table, wanted, batch_rows):
-            number += 1
+        for number, value in enumerate(_values(table, wanted, batch_rows), 1):
             yield Record(value, f"row {number}", file.size * number // max(n_rows, 1))
 
 

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
@@ -30,7 +30,7 @@ class Shape:
     keys: tuple[str, ...]  # all needed
     make: Make
     optional: tuple[str, ...] = ()
-    names: KeyNames = KeyNames()  # of the file's keys
+    names: KeyNames = field(default_factory=KeyNames)  # of the file's keys
 
     @property
     def is_dialogue(self) -> bool:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from nextword.errors import DataError, FolderError
 from nextword.files import disk_error, read_json, sha256_file, sync_folder, write_json
 from nextword.text.corpus import Corpus
-from nextword.text.reading import ReadingReport
+from nextword.text.reading import ReadingReport, reading_lines
 from nextword.text.shard_writer import ShardWriter, write_pieces
 
 if TYPE_CHECKING:
@@ -219,7 +219,8 @@ def _encode_all(
             if progress is not None:
                 progress(read, total)
         if not writer.n_documents:
-            raise DataError("the data holds no document; give some text")
+            read = "; ".join(reading_lines(corpus.reading_report())[:3])
+            raise DataError(f"the data holds no document ({read}); give some text")
         files = writer.finish()
     if progress is not None:
         progress(total, total)

@@ -1,4 +1,4 @@
-"""Standard input and pipes, copied to a temporary file in bounds, so that they can be read twice."""
+"""Standard input and pipes, copied within bounds to a file, so that they can be read twice."""
 
 import contextlib
 import os
