@@ -16,8 +16,8 @@ from nextword.text.shapes import Shape
 BATCH_ROWS = 512  # rows decoded at a time
 BATCH_BYTES = 16 << 20  # that they should have at most, by what the file declares
 BUFFER = 1 << 20  # bytes read at a time
-LARGEST_CHUNK = 256 << 20  # bytes that a column of a row group may unpack to …
-MOST_UNPACKED = 100  # … unless it is at most so many times larger than on the disk
+LARGEST_GROUP = 256 << 20  # bytes that a row group may unpack to …
+MOST_UNPACKED = 100  # … unless it is at most so many times larger than the file
 LARGEST_FOOTER = 64 << 20  # bytes of metadata
 
 
@@ -52,7 +52,7 @@ def parquet_rows(file: File, shape: Shape, tally: Tally | None = None) -> Iterat
         for name in given:
             if name not in wanted and tally is not None:
                 tally.leave_unused(name, n_rows)
-        batch_rows = _check_sizes(file, table.metadata, wanted)
+        batch_rows = _check_sizes(file, table.metadata)
         for number, value in enumerate(_values(table, wanted, batch_rows), 1):
             yield Record(value, f"row {number}", file.size * number // max(n_rows, 1))
 
@@ -107,34 +107,26 @@ def _check_footer(file: File) -> None:
         raise ValueError("it does not end as a Parquet file does")
 
 
-def _check_sizes(file: File, metadata: Any, wanted: Sequence[str]) -> int:
+def _check_sizes(file: File, metadata: Any) -> int:
     """Return how many rows to decode at a time, by what the file declares.
 
+    Only the row groups' own sizes are asked for: pyarrow ends the process over some damaged
+    metadata of columns.
+
     Raises:
-        DataError: a column of a row group unpacks to far more than it takes on the disk.
+        DataError: a row group unpacks to far more than the file has.
     """
     largest_row = 1
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
-        size = 0
-        for index in range(group.num_columns):
-            column = group.column(index)
-            path = f"{column.path_in_schema}."
-            if any(path.startswith(f"{name}.") for name in wanted):
-                size += _unpacked(file, number, column)
-        largest_row = max(largest_row, size // max(group.num_rows, 1))
+        size, n_rows = group.total_byte_size, group.num_rows
+        if size < 0 or n_rows < 0:
+            raise ValueError(f"row group {number + 1} declares {size} bytes and {n_rows} rows")
+        if size > LARGEST_GROUP and size > MOST_UNPACKED * file.size:
+            raise DataError(
+                f"{file.name}: row group {number + 1} unpacks to {size / 1e6:,.0f} MB, and the "
+                f"file has {file.size / 1e6:,.3f} MB; write it with smaller row groups, or as JSON "
+                "Lines"
+            )
+        largest_row = max(largest_row, size // max(n_rows, 1))
     return max(1, min(BATCH_ROWS, BATCH_BYTES // largest_row))
-
-
-def _unpacked(file: File, group: int, column: Any) -> int:
-    """Return the bytes that a column of a row group unpacks to, if they can be taken."""
-    packed, size = column.total_compressed_size, column.total_uncompressed_size
-    if not 0 <= packed <= file.size or size < 0:
-        raise ValueError(f"row group {group + 1} declares impossible sizes")
-    if size > LARGEST_CHUNK and size > MOST_UNPACKED * packed:
-        raise DataError(
-            f"{file.name}: row group {group + 1} unpacks to {size / 1e6:,.0f} MB of "
-            f"{column.path_in_schema!r} from {packed / 1e6:,.3f} MB; write it with smaller row "
-            "groups, or as JSON Lines"
-        )
-    return int(size)

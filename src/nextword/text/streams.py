@@ -88,8 +88,7 @@ class _Pipe:
         """Return the next bytes, at most `size`; none at the end."""
         waiting = time.monotonic()
         while True:
-            ready, _, _ = select.select([self._descriptor], [], [], min(1.0, SILENCE))
-            block = self._next(size) if ready else None
+            block = self._next(size)
             if block or (block == b"" and self._began):
                 self._began = True
                 return block
@@ -99,7 +98,9 @@ class _Pipe:
                     f"{self._name} is a pipe, and nothing came from it for {waited:.0f} seconds; "
                     "start its writer first, or give a file"
                 )
-            if block == b"":  # no writer yet
+            if block is None:  # its writer has not written anything
+                select.select([self._descriptor], [], [], min(1.0, SILENCE))
+            else:  # no writer yet
                 time.sleep(0.05)
 
     def _next(self, size: int) -> bytes | None:
