@@ -73,8 +73,10 @@ def _opened(file: File) -> Iterator[Any]:
         from pyarrow import parquet
     except ImportError:
         raise MissingExtraError("pyarrow", "parquet", f"reading {file.name}") from None
-    known = (pyarrow.ArrowException, ArithmeticError, LookupError, MemoryError, OSError)
-    known += (NotImplementedError, TypeError, UnicodeError, ValueError)
+    known = (
+        *(pyarrow.ArrowException, ArithmeticError, LookupError, MemoryError, OSError),
+        *(NotImplementedError, TypeError, UnicodeError, ValueError),
+    )
     try:
         _check_footer(file)
         options = {"memory_map": False, "pre_buffer": False, "buffer_size": BUFFER}

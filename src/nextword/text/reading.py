@@ -105,9 +105,9 @@ def reading_lines(reports: Sequence[ReadingReport]) -> list[str]:
             f"read {len(rest):,} more files: {_count(documents, 'document')}, {lost:,} left out"
         )
     if texts:
-        documents = _count(sum(report.documents for report in texts), "text")
+        counted = _count(sum(report.documents for report in texts), "text")
         name = texts[0].name if len(texts) == 1 else f"{len(texts):,} files"
-        lines.append(f"read {name}: {documents}; nothing was left out")
+        lines.append(f"read {name}: {counted}; nothing was left out")
     return lines
 
 
@@ -132,9 +132,9 @@ def _losses(report: ReadingReport) -> Iterator[str]:
         yield f"not used, though they may matter: {_keys(matter)}"
     if rest := {key: n for key, n in report.unused.items() if key not in matter}:
         yield f"keys without a use: {_keys(rest)}"
-    for what, count in report.notes.items():
+    for what, n in report.notes.items():
         first = f" (first: {report.first[what]})" if what in report.first else ""
-        yield f"{count:,} × {what}{first}"
+        yield f"{n:,} × {what}{first}"
 
 
 def _keys(counts: Mapping[str, int]) -> str:

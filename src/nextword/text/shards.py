@@ -219,8 +219,8 @@ def _encode_all(
             if progress is not None:
                 progress(read, total)
         if not writer.n_documents:
-            read = "; ".join(reading_lines(corpus.reading_report())[:3])
-            raise DataError(f"the data holds no document ({read}); give some text")
+            why = "; ".join(reading_lines(corpus.reading_report())[:3])
+            raise DataError(f"the data holds no document ({why}); give some text")
         files = writer.finish()
     if progress is not None:
         progress(total, total)

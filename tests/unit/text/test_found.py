@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import socket
+import tempfile
 import threading
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
     writer.join()
 
 
-class Endless(io.RawIOBase):
+class Endless(io.BytesIO):
     """A stream that never ends."""
 
     def __init__(self, content: bytes) -> None:
@@ -97,7 +98,7 @@ class Endless(io.RawIOBase):
         self.content = content
         self.taken = 0
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int | None = -1) -> bytes:
         self.taken += 1
         return self.content
 
@@ -110,7 +111,7 @@ def test_an_endless_stream_is_cut_off_and_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, problem: str, reads: int
 ) -> None:
     monkeypatch.setattr(streams, "LARGEST_STREAM", 5000)
-    monkeypatch.setattr(streams.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     stream = Endless(content)
     with pytest.raises(DataError, match=problem):
         streams.Copy(stream, name="standard input")
@@ -119,7 +120,7 @@ def test_an_endless_stream_is_cut_off_and_leaves_nothing(
 
 
 def test_a_stream_leaves_room_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(streams, "SPARED", shutil.disk_usage(tmp_path).free * 2)
     with pytest.raises(DataError, match="set TMPDIR to a larger disk"):
         streams.Copy(io.BytesIO(b"text"), name="standard input")
