@@ -110,7 +110,7 @@ def evaluate(
             tell=tell,
         )
         is_dialogue, reading = shards.is_dialogue, shards.reading_report()
-    notes += reading_lines(reading)
+    notes += reading_lines([report for report in reading if not report.is_plain])
     notes += _remarks(found, model, is_dialogue=is_dialogue, limit=limit, context=context)
     described = corpus.describe()
     if as_json:

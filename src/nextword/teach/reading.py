@@ -73,8 +73,8 @@ def _lessons(file: File) -> Iterator[Given]:
             phrasings = _phrasings(record)
         except ShapeError as error:
             _stop(where, str(error))
-        if document is None:
-            _stop(where, "it is empty, or its weight is 0; a lesson is a prompt and its reply")
+        if document is None and shape.is_dialogue:
+            _stop(where, "its weight is 0, which means that it must not be learned")
         if not isinstance(document, Dialogue):
             _stop(where, "it is a text; a lesson is a prompt and its reply")
         *prompt, reply = document.turns
