@@ -191,7 +191,9 @@ class TestDialogues:
         )
         found = judge(ours.decoder, ours.tokenizer, shards, replies=None)
         assert found.replies is not None and found.reply_tokens is not None
-        assert found.replies.scores.exact == found.replies.scores.stopped == 1
+        scores = found.replies.scores
+        assert scores is not None
+        assert scores.exact == scores.stopped == 1
         losses = []
         for pair in DIALOGUES:
             whole = chat_model.chat(list(pair), reply_starts=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nextword.cli.columns import columns_option, parse_columns
 from nextword.cli.common import command, console, echo_json, folder_argument, json_option, plain
 from nextword.cli.drawing import wrapped
 from nextword.cli.reply import open_model
@@ -61,6 +62,7 @@ class HowMany(click.ParamType[Any]):
     help="Prompts to reply to; 0: none.",
 )
 @click.option("--skip-bad", is_flag=True, help="Pass over broken lines.")
+@columns_option
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, mps or auto.")
 @json_option
 def evaluate(
@@ -70,6 +72,7 @@ def evaluate(
     context: int | None,
     replies: int | None,
     skip_bad: bool,
+    columns: tuple[str, ...],
     device: str,
     as_json: bool,
 ) -> None:
@@ -83,11 +86,12 @@ def evaluate(
     """
     from nextword.learn.judge import judge
     from nextword.text.corpus import open_corpus
+    from nextword.text.reading import reading_lines
     from nextword.text.shards import prepare
 
     model = open_model(folder, device)
     notes: list[str] = []
-    corpus = open_corpus(data, skip_bad=skip_bad, warn=notes.append)
+    corpus = open_corpus(data, skip_bad=skip_bad, warn=notes.append, columns=parse_columns(columns))
     temporary = tempfile.TemporaryDirectory(prefix="nextword-", ignore_cleanup_errors=True)
     with temporary as place, _noting(notes), _progress() as tell:
         shards = prepare(
@@ -106,11 +110,14 @@ def evaluate(
             replies=replies,
             tell=tell,
         )
-        is_dialogue = shards.is_dialogue
+        is_dialogue, reading = shards.is_dialogue, shards.reading_report()
+    notes += reading_lines([report for report in reading if not report.is_plain])
     notes += _remarks(found, model, is_dialogue=is_dialogue, limit=limit, context=context)
     described = corpus.describe()
     if as_json:
-        echo_json({"model": folder, "data": described, "notes": notes} | plain(found))
+        files = [report.as_json() for report in reading]
+        head = {"model": folder, "data": described, "reading": files, "notes": notes}
+        echo_json(head | plain(found))
         return
     lines = [*described, "", *_numbers(found, is_dialogue=is_dialogue)]
     if found.replies is not None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nextword.cli.columns import columns_option, parse_columns
 from nextword.cli.common import command, console, echo_json, json_option
 from nextword.errors import ConfigError, unknown
 
@@ -96,6 +97,7 @@ class Count(click.ParamType[int]):
 )
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any other setting.")
 @click.option("--skip-bad", is_flag=True, help="Pass over broken lines and count them.")
+@columns_option
 @click.option("--fresh", is_flag=True, help="Start over where the folder has an earlier run.")
 @click.option(
     "--tensorboard/--no-tensorboard",
@@ -110,6 +112,7 @@ def train(
     config_file: Path | None,
     settings: tuple[str, ...],
     skip_bad: bool,
+    columns: tuple[str, ...],
     fresh: bool,
     lessons: bool,
     tensorboard: bool | None,
@@ -132,6 +135,8 @@ def train(
         apply_setting(values, setting)
     if skip_bad:
         values["skip_bad"] = True
+    if columns:
+        values["columns"] = parse_columns(columns)
     request = request_from(values, data, out)
     run(
         with_lessons(request, quiet=quiet) if lessons else request,

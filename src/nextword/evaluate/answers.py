@@ -188,7 +188,7 @@ def screen(
         for block in blocks:
             if until is not None and checked.any() and time.monotonic() > until:
                 break
-            right[block] = _screen_block(decoder, [pairs[each] for each in block], pad_id)
+            right[block] = _screen_block(decoder, [pairs[int(each)] for each in block], pad_id)
             checked[block] = True
     finally:
         decoder.train(was_training)

@@ -23,6 +23,7 @@ from nextword.text.dialogue import Dialogue
 from nextword.text.learn_tokenizer import KINDS
 from nextword.text.long_dialogues import NOTHING_CUT, CutCounts
 from nextword.text.parts import Part, whole
+from nextword.text.reading import reading_lines
 from nextword.text.rows import Rows
 from nextword.text.samples import Samples, Windows
 from nextword.text.shards import Shards, prepare
@@ -170,6 +171,7 @@ def prepare_data(
     model: ModelConfig | None = None,
     template: str | None = None,
     split_rule: int = SPLIT_RULE,
+    begun: bool = False,
 ) -> Prepared:
     """Tokenise into `folder` (once), set a part aside, and settle the context.
 
@@ -177,6 +179,7 @@ def prepare_data(
         model: of a model that goes on learning: no sequence is longer than its context.
         template: its chat template, by which dialogues are encoded; None: Nextword's own.
         split_rule: how data are divided and cut; see `SPLIT_RULE`.
+        begun: whether the run has taken steps on what is in the folder.
 
     Raises:
         DataError: too little text, or broken data.
@@ -185,15 +188,25 @@ def prepare_data(
     exact = split_rule >= 3
     # in a folder of their own: what a killed process leaves lies beside them, hidden
     place = folder / "data"
-    encode = partial(prepare, template=template, progress=progress, warn=warn, exact_cuts=exact)
+    encode = partial(
+        prepare, template=template, progress=progress, warn=warn, exact_cuts=exact, begun=begun
+    )
     shards = encode(corpus, tokenizer, place / "train")
+    for line in reading_lines(shards.reading_report()):
+        warn(line)
     aim = _aim(request, shards, split_rule)
     judged, share = None, None
     if isinstance(request.held_out, str):
         other = open_corpus(
-            [request.held_out], skip_bad=request.skip_bad, warn=warn, leave_out=request.out
+            [request.held_out],
+            skip_bad=request.skip_bad,
+            warn=warn,
+            leave_out=request.out,
+            columns=request.columns,
         )
         judged = encode(other, tokenizer, place / "held-out")
+        for line in reading_lines(judged.reading_report()):
+            warn(f"held out: {line}")
         _check_kinds(shards, judged, request.held_out)
         context = context_for(request, shards, min(shards.n_tokens, judged.n_tokens), model, aim)
         held = hold_out_other(shards, judged, tokenizer)

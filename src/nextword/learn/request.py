@@ -10,6 +10,7 @@ from typing import Any, get_args
 from nextword.config import Aim, ModelConfig, TrainingConfig, config_from
 from nextword.errors import ConfigError, unknown
 from nextword.presets import preset
+from nextword.text.keys import check_columns
 
 DEFAULT_MINUTES = 5.0
 BUDGETS = ("steps", "tokens", "minutes")
@@ -44,7 +45,8 @@ class TrainRequest:
         aim: "answers": every reply that was given is learned, and within that other phrasings are
             answered best; "generalize": the held-out loss is lowest, and what is held out is never
             learned. None: "answers" for dialogues, "generalize" for plain text.
-        skip_bad: pass over broken lines.
+        skip_bad: pass over broken lines, and over files of a folder that cannot be read.
+        columns: known name of a key → the key or column that stands for it in the data.
     """
 
     data: tuple[str, ...]
@@ -63,6 +65,7 @@ class TrainRequest:
     skip_bad: bool = False
     start: str | None = None
     aim: Aim | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         given = [name for name in BUDGETS if getattr(self, name) is not None]
@@ -98,6 +101,7 @@ class TrainRequest:
 
     def _check_values(self) -> None:
         """Refuse what is impossible with any data, before anything is read or made."""
+        check_columns(self.columns)
         context = 1 if self.context is None else self.context
         preset(self.preset, vocab_size=1, context_length=context, depth=self.depth, **self.model)
         batch = {"batch_size": self.training.get("accumulate", 1)}  # one that suits any data
@@ -114,8 +118,8 @@ class TrainRequest:
         """What another start must agree with to go on with the same run: all but the places."""
         values = dataclasses.asdict(self)
         del values["out"], values["data"]
-        for name in ("start", "aim"):  # runs were begun before there were such settings
-            if values[name] is None:
+        for name in ("start", "aim", "columns"):  # runs were begun before there were such settings
+            if values[name] in (None, {}):
                 del values[name]
         return values
 

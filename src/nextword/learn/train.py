@@ -77,7 +77,11 @@ def train(
         settled_objects(),
     ):
         corpus = open_corpus(
-            request.data, skip_bad=request.skip_bad, warn=reporter.note, leave_out=request.out
+            request.data,
+            skip_bad=request.skip_bad,
+            warn=reporter.note,
+            leave_out=request.out,
+            columns=request.columns,
         )
         start = None if request.start is None else load_model(request.start)
         settings = _settings(request, corpus, start)
@@ -189,6 +193,7 @@ class _Training:
             model=None if self.start is None else self.start.decoder.config,
             template=self._template,
             split_rule=SPLIT_RULE if kept is None else kept.plan.split_rule,
+            begun=kept is not None,
         )
 
     @property
@@ -318,7 +323,13 @@ def _settings(request: TrainRequest, corpus: Corpus, start: LoadedModel | None) 
         if Path(request.tokenizer).is_dir():
             settings["tokenizer"] = Tokenizer.read(Path(request.tokenizer)).fingerprint
     if isinstance(request.held_out, str):
-        settings["held_out"] = open_corpus([request.held_out], leave_out=request.out).fingerprint()
+        held_out = open_corpus(
+            [request.held_out],
+            skip_bad=request.skip_bad,
+            leave_out=request.out,
+            columns=request.columns,
+        )
+        settings["held_out"] = held_out.fingerprint()
     return {"request": settings, "data": corpus.fingerprint(), "versions": versions()}
 
 

@@ -9,9 +9,10 @@ from nextword.errors import DataError
 from nextword.text.corpus import records
 from nextword.text.dialogue import Dialogue
 from nextword.text.found import find_files
-from nextword.text.readers import Record, kind_of
+from nextword.text.readers import Record
 from nextword.text.recognise import File
 from nextword.text.shapes import ShapeError, shape_of
+from nextword.text.values import kind_of
 
 PHRASINGS = "phrasings"  # the key, beside those of the shape
 
@@ -73,6 +74,8 @@ def _lessons(file: File) -> Iterator[Given]:
             phrasings = _phrasings(record)
         except ShapeError as error:
             _stop(where, str(error))
+        if document is None and shape.is_dialogue:
+            _stop(where, "its weight is 0, which means that it must not be learned")
         if not isinstance(document, Dialogue):
             _stop(where, "it is a text; a lesson is a prompt and its reply")
         *prompt, reply = document.turns
@@ -90,5 +93,5 @@ def _phrasings(record: Record) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _stop(where: str, problem: str) -> NoReturn:
+def _stop(where: str, problem: str, lines: int = 1) -> NoReturn:
     raise DataError(f"{where}: {problem}. Mend it, or take it out of the file.")

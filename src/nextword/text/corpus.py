@@ -7,21 +7,25 @@ A text file is one document, whatever its size; a record is one document.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 from nextword.errors import BadLineError, DataError
 from nextword.text import readers
 from nextword.text.dialogue import Dialogue, Document, Text
-from nextword.text.found import find_files
+from nextword.text.found import Found, find_files
+from nextword.text.keys import check_columns
+from nextword.text.parquet_files import column_names, parquet_rows
 from nextword.text.readers import Broken, Record
+from nextword.text.reading import ReadingReport, Tally
 from nextword.text.recognise import File
 from nextword.text.shapes import Shape, ShapeError, shape_of
+from nextword.text.tables import table_rows
 
 BUNDLED = "nextword:dialogues"  # opens the dialogues that come with Nextword
+READING = 2  # how files become documents; 1: version 0.1, without system, history, context, weight
 
 _PLACES_SHOWN = 3  # of the lines skipped or the files left out
 
@@ -55,11 +59,19 @@ class Source:
         """The documents, from the beginning at every call; a long text is joined."""
         return _joined(self.pieces(broken or _stop))
 
-    def pieces(self, broken: Broken) -> Iterator[Piece]:
-        """As `documents`, but long texts come in pieces; `read` counts within the source."""
+    def pieces(self, broken: Broken, tallies: list[Tally] | None = None) -> Iterator[Piece]:
+        """As `documents`, but long texts come in pieces; `read` counts within the source.
+
+        Args:
+            broken: is told of what cannot be read.
+            tallies: gets what was counted, one for each file as it is begun.
+        """
         before = 0
         for file, shape in self.files:
-            for piece in _pieces_of(file, shape, broken):
+            tally = Tally(file.name, is_dialogue=shape is not None and shape.is_dialogue)
+            if tallies is not None:
+                tallies.append(tally)
+            for piece in _pieces_of(file, shape, broken, tally):
                 yield Piece(piece.document, piece.ends, before + piece.read)
             before += file.size
 
@@ -74,6 +86,7 @@ class Corpus:
         skip_bad: bool = False,
         warn: Callable[[str], None] | None = None,
         keep: object = None,
+        columns: Mapping[str, str] | None = None,
     ) -> None:
         """Make a corpus of sources; `open_corpus` finds them.
 
@@ -82,10 +95,13 @@ class Corpus:
             skip_bad: pass over broken lines and count them; otherwise they stop with BadLineError.
             warn: told, after the first full reading, how many were passed over and where.
             keep: something that has to live as long as the corpus (the copies of streams).
+            columns: known name → the column that stands for it, with which they were opened.
         """
         self.sources = list(sources)
         self.skip_bad = skip_bad
         self.bad = 0  # broken lines skipped in the latest reading so far
+        self.columns = dict(columns or {})
+        self._tallies: list[Tally] = []
         self._warn = warn
         self._keep = keep
         self._digests: dict[tuple[Any, ...], str] = {}
@@ -119,19 +135,28 @@ class Corpus:
             DataError: a file that is damaged, or not in its encoding.
         """
         self.bad = 0
+        self._tallies = []
         places: list[str] = []
 
-        def skip(where: str, problem: str) -> None:
-            self.bad += 1
+        def skip(where: str, problem: str, lines: int = 1) -> None:
+            self.bad += lines
             if len(places) < _PLACES_SHOWN:
                 places.append(f"{where}: {problem}")
 
         broken, before = skip if self.skip_bad else _stop, 0
         for source in self.sources:
-            for piece in source.pieces(broken):
+            for piece in source.pieces(broken, self._tallies):
                 yield Piece(piece.document, piece.ends, before + piece.read)
             before += source.size_bytes
         self._report(places)
+
+    def reading_report(self) -> list[ReadingReport]:
+        """Return what the latest reading read and left out, file by file."""
+        return [tally.report() for tally in self._tallies]
+
+    def reading_rule(self) -> dict[str, Any]:
+        """Return what, beside their content, tells which documents the files become."""
+        return {"version": READING, "columns": self.columns}
 
     def fingerprint(self) -> list[dict[str, Any]]:
         """Name, size and SHA-256 of each file; read again only when a file has changed."""
@@ -167,6 +192,7 @@ def open_corpus(
     skip_bad: bool = False,
     warn: Callable[[str], None] | None = None,
     leave_out: Path | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Corpus:
     """Recognise files, folders, `-` (standard input) and bundled data, and make a corpus of them.
 
@@ -177,34 +203,59 @@ def open_corpus(
     Args:
         paths: what to read, in this order; `nextword:dialogues` and `nextword:phrasings` are the
             files that come with Nextword. Streams are copied to a temporary file.
-        skip_bad: pass over broken lines and count them.
+        skip_bad: pass over broken lines and count them, and over files of a folder that cannot be
+            read.
         warn: told what was left out or passed over.
         leave_out: a folder below one of the paths whose files are no data: where the model goes.
+        columns: known name → the key or column that stands for it, for example
+            {"prompt": "Frage", "reply": "Antwort"}; in files that have such columns.
 
     Raises:
         DataError: a path is missing, holds no text, or its records have no known shape.
+        ConfigError: `columns` names something that no shape knows.
         MissingExtraError: a Parquet file, and pyarrow is not installed.
     """
     if not paths:
         raise DataError("no data is given; give a file, a folder, or - for standard input")
     if [str(path) for path in paths].count("-") > 1:
         raise DataError("standard input (-) is given twice; it can be read only once")
+    check_columns(columns or {})
     sources, copies = [], []
     for path in paths:
-        found = find_files(path, leave_out=leave_out)
+        found = find_files(path, leave_out=leave_out, skip_bad=skip_bad, columns=columns)
         copies.append(found.copy)
-        if found.models and warn is not None:
-            names = _some(found.models, separator=", ")
-            warn(f"{found.name}: model folders are no data and are left out: {names}")
-        if found.left_out and warn is not None:
-            names = _some(found.left_out, separator=", ")
-            warn(f"{found.name}: left out, because they hold no text: {names}")
-        sources.append(_source(found.name, found.files, len(found.left_out), skip_bad=skip_bad))
-    return Corpus(sources, skip_bad=skip_bad, warn=warn, keep=copies)
+        sources.append(_source(found, skip_bad=skip_bad, columns=columns or {}))
+        if warn is not None:
+            for line in _left_out(found):
+                warn(line)
+    return Corpus(sources, skip_bad=skip_bad, warn=warn, keep=copies, columns=columns)
 
 
-def _source(name: str, files: Sequence[File], left_out: int, *, skip_bad: bool) -> Source:
-    shaped = [(file, _shape(file, skip_bad=skip_bad)) for file in files]
+def _left_out(found: Found) -> Iterator[str]:
+    """What was left out of a folder, in sentences."""
+    if found.models:
+        names = _some(found.models, separator=", ")
+        yield f"{found.name}: model folders are no data and are left out: {names}"
+    if found.left_out:
+        names = _some(found.left_out, separator=", ")
+        yield f"{found.name}: left out, because they hold no text: {names}"
+    if found.refused:
+        reasons = _some(found.refused, separator="; ")
+        yield f"{found.name}: {len(found.refused)} left out: {reasons}"
+
+
+def _source(found: Found, *, skip_bad: bool, columns: Mapping[str, str]) -> Source:
+    name, shaped = found.name, []
+    for file in found.files:
+        try:
+            shaped.append((file, _shape(file, skip_bad=skip_bad, columns=columns)))
+        except DataError as error:
+            if not skip_bad or len(found.files) == 1:
+                raise
+            found.refused.append(str(error))
+    files = [file for file, _ in shaped]
+    if not files:
+        raise DataError(f"{name}: no file of it can be read: {found.refused[0]}")
     shapes = dict.fromkeys("text" if shape is None else shape.name for _, shape in shaped)
     counts = Counter(file.title for file in files)
     kind = ", ".join(f"{count} × {title}" for title, count in counts.items())
@@ -213,47 +264,74 @@ def _source(name: str, files: Sequence[File], left_out: int, *, skip_bad: bool) 
         kind=files[0].title if name == files[0].name else kind,
         shape=", ".join(shapes),
         size_bytes=sum(file.size for file in files),
-        left_out=left_out,
+        left_out=len(found.left_out) + len(found.refused),
         files=tuple(shaped),
     )
 
 
-def _shape(file: File, *, skip_bad: bool) -> Shape | None:
+def _shape(file: File, *, skip_bad: bool, columns: Mapping[str, str]) -> Shape | None:
     """The shape of a file's records, told from the first; None for plain text."""
     if file.format == "text":
+        if skip_bad:  # a file that is left out is left out whole, so before anything is read
+            for _ in readers.decoded(file):
+                pass
         return None
+    if file.format == "parquet":
+        names = dict.fromkeys(column_names(file))
+        return shape_of(names, where=file.name, columns=columns)
     first = next(records(file, None, _pass_over if skip_bad else _stop), None)
+    is_table = file.format == "csv"
     if first is None:
-        raise DataError(f"{file.name} is {file.title} without a single readable record")
-    return shape_of(first.value, where=f"{file.name}:{first.place}")
+        header = "; its first row names the columns" if is_table else ""
+        raise DataError(f"{file.name} is {file.title} without a single readable record{header}")
+    where = f"{file.name}:{1 if is_table else first.place}"
+    return shape_of(first.value, where=where, columns=columns, is_table=is_table)
 
 
-def _pieces_of(file: File, shape: Shape | None, broken: Broken) -> Iterator[Piece]:
+def _pieces_of(file: File, shape: Shape | None, broken: Broken, tally: Tally) -> Iterator[Piece]:
     """The documents of one file, long texts in pieces."""
     if shape is None:
         for text, ends, read in readers.text_pieces(file):
+            tally.documents += ends
             yield Piece(Text(text), ends, read)
         return
-    for record in records(file, shape, broken):
+
+    def count(where: str, problem: str, lines: int = 1) -> None:
+        tally.broken += lines
+        broken(where, problem, lines)
+
+    for record in records(file, shape, count, tally):
         try:
-            document = shape.document(record.value)
+            document = shape.document(record.value, tally)
         except ShapeError as error:
-            broken(f"{file.name}:{record.place}", str(error))
-        else:
-            if document is not None:
-                yield Piece(document, True, record.read)
+            count(f"{file.name}:{record.place}", str(error))
+            continue
+        if isinstance(document, Dialogue):
+            yield Piece(document, True, record.read)
+        elif document is not None:
+            for text, ends in readers.text_parts(document.text):
+                yield Piece(Text(text), ends, record.read)
 
 
-def records(file: File, shape: Shape | None, broken: Broken) -> Iterator[Record]:
-    """The records of a file that is not plain text; of Parquet all columns if shape is None."""
-    columns = shape.keys + shape.optional if shape else ()
-    read: dict[str, Callable[[File, Broken], Iterator[Record]]] = {
-        "jsonl": readers.json_lines,
-        "json": readers.json_records,
-        "csv": readers.csv_rows,
-        "parquet": partial(readers.parquet_rows, columns=columns),
-    }
-    return read[file.format](file, broken)
+def records(
+    file: File, shape: Shape | None, broken: Broken, tally: Tally | None = None
+) -> Iterator[Record]:
+    """The records of a file that is not plain text.
+
+    Args:
+        file: the file.
+        shape: of its records; of Parquet only the columns that it uses are read. None: not known.
+        broken: is told of what cannot be read.
+        tally: counts what is not used.
+    """
+    if file.format == "parquet":
+        shape = shape or shape_of(dict.fromkeys(column_names(file)), where=file.name)
+        return parquet_rows(file, shape, tally)
+    if file.format == "csv":
+        return table_rows(file, broken, tally)
+    if file.format == "json":
+        return readers.json_records(file, broken)
+    return readers.json_lines(file, broken)
 
 
 def _joined(pieces: Iterator[Piece]) -> Iterator[Document]:
@@ -276,11 +354,11 @@ def _glance(file: File) -> list[Any]:
     return [file.name, found.st_size, found.st_mtime_ns, found.st_ino]
 
 
-def _stop(where: str, problem: str) -> NoReturn:
+def _stop(where: str, problem: str, lines: int = 1) -> NoReturn:
     raise BadLineError(where, problem)
 
 
-def _pass_over(where: str, problem: str) -> None:
+def _pass_over(where: str, problem: str, lines: int = 1) -> None:
     """At the opening only the first sound record matters; reading counts the broken ones."""
 
 

@@ -2,37 +2,37 @@
 
 Every reader is a generator over one recognised File. A record that cannot be read goes to a
 `Broken` callback, which raises (the default of a corpus) or counts and lets the reader go on.
+Tables are read by `tables.py` and `parquet_files.py`.
 """
 
 import codecs
-import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
-from nextword.errors import DataError, MissingExtraError
+from nextword.errors import DataError
+from nextword.text.keys import is_message, is_messages
 from nextword.text.recognise import File
+from nextword.text.values import kind_of
 
-Broken = Callable[[str, str], None]  # (file and place, problem)
+
+class Broken(Protocol):
+    """Whoever is told of a record that cannot be read."""
+
+    def __call__(self, where: str, problem: str, lines: int = 1) -> None:
+        """Raise, or count `lines` lines of the file as lost."""
+
 
 PIECE = 1 << 20  # characters: a long text is handed out in pieces of about this size
 LONGEST_PIECE = 4 << 20  # characters: it is cut anywhere if no good place came before
-LONGEST_LINE = 64 << 20  # bytes of one line of JSON Lines, or of one CSV field
+LONGEST_LINE = 64 << 20  # bytes of one line of JSON Lines or of a table
+MOST_VALUES = 4_000_000  # in one line of JSON; each takes up to 200 bytes of memory
 LARGEST_JSON = 1 << 30  # bytes of a JSON list, which has to be read whole
+MOST_LISTED_VALUES = 64_000_000  # in a JSON list
 
 _BLOCK = 1 << 18  # bytes per read
-_BATCH_ROWS = 512  # rows of Parquet decoded at a time
-_KINDS = {
-    dict: "an object",
-    list: "a list",
-    str: "a string",
-    bool: "a truth value",
-    int: "a number",
-    float: "a number",
-    type(None): "null",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,60 +98,63 @@ def decoded(file: File) -> Iterator[tuple[str, int]]:
             try:
                 text = decoder.decode(block, not block)
             except UnicodeDecodeError as error:
-                _wrong_encoding(file, begin + error.start)
+                wrong_encoding(file, begin + error.start)
             read += len(block)
             yield newlines.decode(text, not block), read
 
 
 def json_lines(file: File, broken: Broken) -> Iterator[Record]:
-    """One JSON object per line; blank lines are passed over."""
-    for number, (line, begin) in enumerate(_lines(file), 1):
+    """One JSON object, or list of messages, per line; blank lines are passed over."""
+    for number, (line, begin) in enumerate(lines_of(file), 1):
         if not line.strip():
             continue
         where = f"{file.name}:{number}"
         try:
+            _check_values(line, MOST_VALUES)
             value = json.loads(line.decode("utf-8").rstrip("\r\n"))
         except UnicodeDecodeError as error:
-            broken(where, _not_in_encoding(file, begin + error.start))
+            broken(where, not_in_encoding(file, begin + error.start))
         except json.JSONDecodeError as error:
             broken(where, f"not valid JSON ({error.msg} at column {error.colno})")
         except (ValueError, RecursionError) as error:  # numbers too long, nested too deep
             broken(where, f"not valid JSON ({error})")
         else:
+            value = {"messages": value} if is_messages(value) else value
             if isinstance(value, dict):
-                yield Record(value, str(number), begin + len(line))
+                yield Record(value, str(number), min(begin + len(line), file.size))
             else:
-                broken(where, f"the line holds {kind_of(value)}; it must hold a JSON object")
+                broken(
+                    where,
+                    f"the line holds {kind_of(value)}; it must hold a JSON object or a list of "
+                    "messages",
+                )
+
+
+def _check_values(line: bytes, most: int) -> None:
+    """Refuse JSON of more values than fit into memory, before it is parsed."""
+    if len(line) > most:
+        n_values = line.count(b",") + line.count(b"{") + line.count(b"[")
+        if n_values > most:
+            raise ValueError(f"about {n_values:,} values; the most is {most:,}")
 
 
 def json_records(file: File, broken: Broken) -> Iterator[Record]:
     """The records of a JSON list, of {"data": [...]}, or the only one.
 
-    The file is read whole, which takes several times its size in memory; larger files than
-    LARGEST_JSON are refused.
+    A list of messages is one record. The file is read whole, which takes several times its size in
+    memory; larger files than LARGEST_JSON are refused.
     """
-    if file.size > LARGEST_JSON:
-        raise DataError(
-            f"{file.name} is a JSON list of {file.size / 1e9:.1f} GB, which would have to be read "
-            f"whole; the most is {LARGEST_JSON / 1e9:.1f} GB. Convert it to JSON Lines, e.g. with: "
-            "jq -c '.[]'"
-        )
-    try:
-        value = json.loads("".join(text for text, _ in decoded(file)))
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{file.name} is not valid JSON: {error.msg} at line {error.lineno}, "
-            f"column {error.colno}"
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{file.name} is not valid JSON: {error}") from None
+    value = _whole_json(file)
     records = value.get("data", [value]) if isinstance(value, dict) else value
     if not isinstance(records, list):
         raise DataError(
             f"{file.name} holds {kind_of(records)}; it must hold a list of records, or "
             '{"data": [...]}'
         )
+    if is_messages(records) and is_message(records[0]):
+        records = [records]
     for number, record in enumerate(records, 1):
+        record = {"messages": record} if is_messages(record) else record
         if isinstance(record, dict):
             yield Record(record, f"record {number}", file.size * number // len(records))
         else:
@@ -160,96 +163,41 @@ def json_records(file: File, broken: Broken) -> Iterator[Record]:
             )
 
 
-def csv_rows(file: File, broken: Broken) -> Iterator[Record]:
-    """One record per row of CSV or TSV; the first row names the columns."""
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST_LINE))  # only ever raised
-    lines = _TextLines(file)
-    rows = csv.reader(lines, delimiter=file.delimiter, strict=True)
-    columns: list[str] = []
-    begin = 1
-    while True:
-        try:
-            row = next(rows, None)
-        except csv.Error as error:
-            broken(f"{file.name}:{begin}", f"not valid CSV ({error})")
-            row = []
-        if row is None:
-            return
-        if not columns:
-            columns = _column_names(file, row)
-        elif row and len(row) != len(columns):
-            broken(f"{file.name}:{begin}", f"{len(row)} fields for {len(columns)} columns")
-        elif row:
-            yield Record(dict(zip(columns, row, strict=True)), str(begin), lines.read)
-        begin = rows.line_num + 1
-
-
-def _column_names(file: File, row: Sequence[str]) -> list[str]:
-    names = [name.strip() for name in row]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise DataError(f"{file.name} has two columns named {twice!r}; rename one of them")
-    return names
-
-
-def parquet_rows(file: File, broken: Broken, *, columns: Sequence[str] = ()) -> Iterator[Record]:
-    """One record per row of a Parquet file, a few hundred rows at a time.
-
-    Args:
-        file: the file.
-        broken: unused; Parquet is sound as a whole or not at all.
-        columns: those to read, where the file has them; none: all.
-
-    Raises:
-        MissingExtraError: pyarrow is not installed.
-        DataError: the file is damaged.
-    """
+def _whole_json(file: File) -> Any:
+    """What a JSON file holds; DataError says why it cannot be read."""
+    if file.size > LARGEST_JSON:
+        raise DataError(
+            f"{file.name} is a JSON list of {file.size / 1e9:.1f} GB, which would have to be read "
+            f"whole; the most is {LARGEST_JSON / 1e9:.1f} GB. Convert it to JSON Lines, e.g. with: "
+            "jq -c '.[]'"
+        )
+    text = "".join(text for text, _ in decoded(file))
     try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise MissingExtraError("pyarrow", "parquet", f"reading {file.name}") from None
-    number = 0
-    try:
-        with parquet.ParquetFile(file.path, memory_map=False, pre_buffer=False) as table:
-            wanted = [name for name in table.schema_arrow.names if name in columns] or None
-            n_rows = table.metadata.num_rows
-            for batch in table.iter_batches(batch_size=_BATCH_ROWS, columns=wanted):
-                for value in batch.to_pylist():
-                    number += 1
-                    yield Record(value, f"row {number}", file.size * number // n_rows)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{file.name} is damaged after row {number}: {error}") from error
+        _check_values(text.encode(), MOST_LISTED_VALUES)
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{file.name} is not valid JSON: {error.msg} at line {error.lineno}, "
+            f"column {error.colno}"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{file.name} is not valid JSON: {error}") from None
 
 
-def kind_of(value: Any) -> str:
-    """What a JSON value is, in words."""
-    return _KINDS.get(type(value), type(value).__name__)
+def text_parts(text: str) -> Iterator[tuple[str, bool]]:
+    """A long text of a record in pieces, as `text_pieces` gives them; is each the last one?"""
+    begin = 0
+    while len(text) - begin > LONGEST_PIECE:
+        window = text[begin : begin + LONGEST_PIECE + 1]
+        cut = good_cut(window, LONGEST_PIECE) or LONGEST_PIECE
+        yield text[begin : begin + cut], False
+        begin += cut
+    yield text[begin:], True
 
 
-class _TextLines:
-    """The lines of a file as text, for the csv module; knows how far it has read."""
-
-    def __init__(self, file: File) -> None:
-        self._file = file
-        self._lines = _lines(file)
-        self.read = 0  # bytes
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        line, begin = next(self._lines)
-        self.read = begin + len(line)
-        try:
-            return line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            _wrong_encoding(self._file, begin + error.start)
-
-
-def _lines(file: File) -> Iterator[tuple[bytes, int]]:
+def lines_of(file: File) -> Iterator[tuple[bytes, int]]:
     """The lines of a file as UTF-8, each with its line break and the byte where it begins."""
-    if file.encoding != "utf-8":
+    if file.encoding != "utf-8" or file.old_breaks:
         yield from _converted_lines(file)
         return
     with file.path.open("rb") as stream:
@@ -265,7 +213,7 @@ def _lines(file: File) -> Iterator[tuple[bytes, int]]:
 
 
 def _converted_lines(file: File) -> Iterator[tuple[bytes, int]]:
-    """As `_lines`, for the other encodings; the byte is that of the block."""
+    """As `lines_of`, for the other encodings and old line breaks; the byte is that of the block."""
     rest, read = "", 0
     for text, read in decoded(file):
         *whole, rest = (rest + text).split("\n")
@@ -279,7 +227,8 @@ def _converted_lines(file: File) -> Iterator[tuple[bytes, int]]:
         yield rest.encode(), read
 
 
-def _not_in_encoding(file: File, at: int) -> str:
+def not_in_encoding(file: File, at: int) -> str:
+    """Say that a byte does not belong to the encoding, and how to mend it."""
     encoding = file.encoding.upper()
     return (
         f"byte {at} of the file is not {encoding} text; if it is in another encoding, convert it, "
@@ -287,5 +236,9 @@ def _not_in_encoding(file: File, at: int) -> str:
     )
 
 
-def _wrong_encoding(file: File, at: int) -> NoReturn:
-    raise DataError(f"{file.name}: {_not_in_encoding(file, at)} {file.name} > converted") from None
+def wrong_encoding(file: File, at: int) -> NoReturn:
+    """Refuse a file in another encoding."""
+    raise DataError(
+        f"{file.name}: {not_in_encoding(file, at)} {file.name} > converted. --skip-bad leaves such "
+        "a file out of a folder"
+    ) from None

@@ -1,13 +1,16 @@
 """What a file is: its format and encoding, told from its first bytes and then its name."""
 
 import codecs
-import csv
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from nextword.errors import DataError
+from nextword.text.delimited import delimiter_of, table_delimiter
+from nextword.text.keys import is_messages, is_record
 
 Format = Literal["text", "jsonl", "json", "csv", "parquet"]
 
@@ -19,7 +22,7 @@ TITLES: dict[Format, str] = {
     "parquet": "Parquet",
 }
 
-_HEAD = 1 << 20  # bytes looked at; a first line longer than this leaves the file's name to decide
+HEAD = 1 << 20  # bytes looked at; a first line longer than this leaves the file's name to decide
 _MARKS = (  # byte-order marks; UTF-32 first, because UTF-16's is the beginning of it
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -27,7 +30,12 @@ _MARKS = (  # byte-order marks; UTF-32 first, because UTF-16's is the beginning 
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_DECLARED = re.compile(  # <?xml … encoding="…"?>, <meta charset="…">, -*- coding: … -*-
+    rb"(?:encoding|charset|coding)\s*[=:]\s*[\"']?\s*([A-Za-z][\w.:-]{1,30})", re.IGNORECASE
+)
+_DECLARED_WITHIN = 1024  # bytes
 _PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+_POINTER = b"version https://git-lfs.github.com/spec/"
 _BY_NAME: dict[str, Format] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -57,18 +65,21 @@ class File:
     encoding: str = "utf-8"
     mark: int = 0  # bytes of the byte-order mark
     delimiter: str = ","  # of CSV
+    old_breaks: bool = False  # lines end in a carriage return alone, as on old Macs
     note: str = ""  # where the content overruled the name
 
     @property
     def title(self) -> str:
         """What the file was recognised as, in words."""
         named = "TSV" if self.format == "csv" and self.delimiter == "\t" else TITLES[self.format]
-        encoding = "" if self.encoding == "utf-8" else self.encoding[:6].upper()
+        encoding = "" if self.encoding == "utf-8" else self.encoding.upper()
+        if encoding.startswith(("UTF-16", "UTF-32")):
+            encoding = encoding[:6]
         extra = ", ".join(part for part in (encoding, self.note) if part)
         return f"{named} ({extra})" if extra else named
 
 
-def recognise(path: Path, *, name: str) -> File:
+def recognise(path: Path, *, name: str, columns: Mapping[str, str] | None = None) -> File:
     """Tell what the file at `path` is.
 
     The content wins over the ending of the name where the two disagree in an obvious way.
@@ -76,27 +87,32 @@ def recognise(path: Path, *, name: str) -> File:
     Args:
         path: an existing regular file.
         name: what to call it in messages.
+        columns: known name → the column that stands for it.
 
     Raises:
         DataError: it cannot be read, is empty (EmptyFileError) or is no text (BinaryFileError).
     """
     try:
         with path.open("rb") as stream:
-            head = stream.read(_HEAD)
+            head = stream.read(HEAD)
         size = path.stat().st_size
     except OSError as error:
         raise DataError(f"{name} cannot be read: {error.strerror or error}") from error
     suffix = Path(name).suffix.lower()
+    refuse_head(head, name=name)
     if head.startswith(b"PAR1"):
         note = "" if suffix == ".parquet" else _despite(suffix)
         return File(path=path, name=name, format="parquet", size=size, note=note)
+    if suffix == ".parquet":
+        raise DataError(f"{name} is named .parquet but holds none; fetch or write it again")
     encoding, mark = _encoding(head)
-    _refuse_binary(head, name=name, suffix=suffix, encoding=encoding)
     text = head[mark:].decode(encoding, errors="replace")
     if not text.strip() and len(head) == size:
         raise EmptyFileError(f"{name} is empty; give a file that holds some text")
-    format_, note = _format(text, suffix=suffix, whole=len(head) == size)
-    delimiter = _delimiter(text, suffix=suffix) if format_ == "csv" else ","
+    old_breaks = "\r" in text and "\n" not in text
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    what = _Head(text, suffix, whole=len(head) == size, columns=columns or {})
+    format_, delimiter, note = what.format()
     return File(
         path=path,
         name=name,
@@ -105,80 +121,126 @@ def recognise(path: Path, *, name: str) -> File:
         encoding=encoding,
         mark=mark,
         delimiter=delimiter,
+        old_breaks=old_breaks,
         note=note,
     )
 
 
-def _encoding(head: bytes) -> tuple[str, int]:
-    """The encoding and the length of its byte-order mark; UTF-8 without one."""
-    for mark, encoding in _MARKS:
-        if head.startswith(mark):
-            return encoding, len(mark)
-    return "utf-8", 0
+def refuse_head(head: bytes, *, name: str) -> None:
+    """Refuse a file that holds no text by its first bytes.
 
-
-def _refuse_binary(head: bytes, *, name: str, suffix: str, encoding: str) -> None:
+    Raises:
+        BinaryFileError: it is packed, or binary.
+        DataError: it is a pointer to a file that was never fetched.
+    """
     packed = next((kind for start, kind in _PACKED.items() if head.startswith(start)), None)
     if packed is not None:
         raise BinaryFileError(f"{name} is packed with {packed}; unpack it and give what is inside")
-    if suffix == ".parquet":
-        raise DataError(f"{name} is named .parquet but holds none; fetch or write it again")
-    if encoding == "utf-8" and b"\0" in head:
+    if head.startswith(_POINTER):
+        raise DataError(
+            f"{name} is a Git LFS pointer, not the data that it stands for; fetch it with: "
+            "git lfs pull"
+        )
+    marked = head.startswith(tuple(mark for mark, encoding in _MARKS if encoding != "utf-8"))
+    if b"\0" in head and not marked and not head.startswith(b"PAR1"):
         raise BinaryFileError(
             f"{name} is a binary file (byte {head.index(0)} is NUL); give text, JSON Lines, "
             "JSON, CSV, TSV or Parquet"
         )
 
 
-def _format(text: str, *, suffix: str, whole: bool) -> tuple[Format, str]:
-    """The format, and a note where the content overruled the name."""
-    named = _BY_NAME.get(suffix, "text")
-    objects, more = _leading_objects(text, whole=whole)
-    start = text.lstrip()
-    if named == "json":
-        lines = objects >= 1 and more
-        return ("jsonl", _despite(suffix)) if lines else ("json", "")
-    if named == "jsonl":
-        return ("json", _despite(suffix)) if start.startswith("[") else ("jsonl", "")
-    if objects >= 2 or (objects == 1 and not more):
-        return "jsonl", _despite(suffix)
-    if start.startswith("[") and start[1:].lstrip().startswith("{") and not suffix:
-        return "json", ""
-    return named, ""
+def _encoding(head: bytes) -> tuple[str, int]:
+    """The encoding and the length of its byte-order mark; else UTF-8, or one that is declared."""
+    for mark, encoding in _MARKS:
+        if head.startswith(mark):
+            return encoding, len(mark)
+    declared = _DECLARED.search(head[:_DECLARED_WITHIN])
+    if declared is None or _is_utf8(head):
+        return "utf-8", 0
+    try:
+        name = codecs.lookup(declared[1].decode()).name
+        head.decode(name)
+    except (LookupError, UnicodeError):  # unknown, no encoding of text, or not in it
+        return "utf-8", 0
+    return name, 0
+
+
+def _is_utf8(head: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be cut
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class _Head:
+    """The beginning of a file as text, with line breaks made one, and the ending of its name."""
+
+    text: str
+    suffix: str
+    whole: bool  # whether that is all
+    columns: Mapping[str, str]
+
+    def format(self) -> tuple[Format, str, str]:
+        """The format, the delimiter, and a note where the content overruled the name."""
+        named = _BY_NAME.get(self.suffix, "text")
+        found, delimiter = self._format(named)
+        if found == "csv" and delimiter is None:
+            expected = "\t" if self.suffix == ".tsv" else ","
+            delimiter = delimiter_of(self.text, expected=expected)
+        return found, delimiter or ",", "" if found == named else _despite(self.suffix)
+
+    def _format(self, named: Format) -> tuple[Format, str | None]:
+        objects, more = self._leading_objects()
+        if named == "json":
+            return ("jsonl" if objects >= 1 and more else "json"), None
+        if named == "jsonl":
+            is_list = self.text.lstrip().startswith("[") and not objects
+            return ("json" if is_list else "jsonl"), None
+        if objects >= 2 or (objects == 1 and not more):
+            return "jsonl", None
+        if self._is_list():
+            return "json", None
+        delimiter = None if named == "csv" else table_delimiter(self.text, self.columns)
+        return ("csv", delimiter) if delimiter else (named, None)
+
+    def _leading_objects(self) -> tuple[int, bool]:
+        """How many of the first two filled lines are records, and whether there is a second."""
+        lines = self.text.split("\n")
+        if not self.whole:
+            lines.pop()  # the head may have cut it
+        filled = [line for line in lines if line.strip()][:2]
+        objects = 0
+        for line in filled:
+            value = _json_or_none(line)
+            if not isinstance(value, dict) and not is_messages(value):
+                break
+            objects += 1
+        return objects, len(filled) > 1 or not self.whole
+
+    def _is_list(self) -> bool:
+        """Return True if the text begins with a JSON list whose first item is a record."""
+        start = self.text.lstrip()
+        if not start.startswith("["):
+            return False
+        item = start[1:].lstrip()
+        try:
+            value, end = json.JSONDecoder().raw_decode(item)
+        except (ValueError, RecursionError):
+            return False
+        follows = item[end:].lstrip()[:1]
+        return follows in (",", "]") and (is_record(value, self.columns) or is_messages(value))
 
 
 def _despite(suffix: str) -> str:
     return "despite its name" if suffix else ""
 
 
-def _leading_objects(text: str, *, whole: bool) -> tuple[int, bool]:
-    """How many of the first two filled lines are JSON objects, and whether there is a second."""
-    lines = text.split("\n")
-    if not whole:
-        lines.pop()  # the head may have cut it
-    filled = [line for line in lines if line.strip()][:2]
-    objects = 0
-    for line in filled:
-        if not isinstance(_json_or_none(line), dict):
-            break
-        objects += 1
-    return objects, len(filled) > 1 or not whole
-
-
 def _json_or_none(line: str) -> Any:
-    if not line.lstrip().startswith("{"):
+    if not line.lstrip().startswith(("{", "[")):
         return None
     try:
         return json.loads(line)
     except (ValueError, RecursionError):
         return None
-
-
-def _delimiter(text: str, *, suffix: str) -> str:
-    """Comma or tab as the name says, unless the header holds only another one."""
-    header = text.split("\n", 1)[0]
-    expected = "\t" if suffix == ".tsv" else ","
-    for delimiter in (expected, "\t", ",", ";"):
-        if len(next(csv.reader([header], delimiter=delimiter), [])) > 1:
-            return delimiter
-    return expected

@@ -25,6 +25,7 @@ from nextword.errors import DataError
 from nextword.files import disk_error, sync_folder
 from nextword.text.corpus import Corpus
 from nextword.text.prompting import Prompting
+from nextword.text.reading import ReadingReport, reading_lines
 from nextword.text.shard_manifest import (
     ENCODED,
     FORMAT,
@@ -85,6 +86,11 @@ class Shards:
         size = manifest["files"].get(BYTES, {}).get("size", 0) if self.bytes_are_exact else 0
         odd = _map(folder / BYTES, np.dtype("<u8")) if size else np.empty(0, np.uint64)
         self._odd = odd.reshape(-1, 2).astype(np.int64)  # [n, 2]
+
+    def reading_report(self) -> list[ReadingReport]:
+        """Return what was read from each file; nothing for shards of version 0.1."""
+        reading = self.manifest.get("reading") or {"files": []}
+        return [ReadingReport(**report) for report in reading["files"]]
 
     def tokens(self, start: int, stop: int) -> NDArray[np.unsignedinteger[Any]]:
         """The token ids from `start` up to `stop`, of uint16 or uint32; a view where it can be."""
@@ -212,6 +218,7 @@ def prepare(
     progress: Callable[[int, int], None] | None = None,
     warn: Callable[[str], None] | None = None,
     exact_cuts: bool = True,
+    begun: bool = False,
 ) -> Shards:
     """Encode a corpus once and keep the tokens in `folder`.
 
@@ -230,6 +237,8 @@ def prepare(
         progress: told the bytes read so far and the bytes in all.
         warn: is told, in one sentence, what was damaged and is made anew.
         exact_cuts: see `write_pieces`.
+        begun: whether a run rests on what is there already, so that it is taken even if an earlier
+            version read the files in another way.
 
     Raises:
         DataError: the corpus is broken, or holds no document, or changed while it was read.
@@ -237,7 +246,7 @@ def prepare(
     """
     prompting = Prompting(tokenizer, template)
     exact_cuts = exact_cuts or tokenizer.begins_anew_at_lines  # which makes no difference
-    made = _take_made(folder, corpus, prompting, exact_cuts=exact_cuts, warn=warn)
+    made = _take_made(folder, corpus, prompting, exact_cuts=exact_cuts, begun=begun, warn=warn)
     if made is not None:
         return made
     partial = folder.with_name(f".{folder.name}.partial")
@@ -256,6 +265,7 @@ def _take_made(
     prompting: Prompting,
     *,
     exact_cuts: bool,
+    begun: bool,
     warn: Callable[[str], None] | None,
 ) -> Shards | None:
     """Return the folder's shards if they are of this corpus and tokenizer, and verified."""
@@ -263,7 +273,7 @@ def _take_made(
         return None
     try:
         manifest = read_manifest(folder)
-        if not _is_of(manifest, folder, corpus, prompting, exact_cuts=exact_cuts):
+        if not _is_of(manifest, folder, corpus, prompting, exact_cuts=exact_cuts, begun=begun):
             return None
         later = _verified_later(manifest)
         path = damaged_file(folder, manifest, manifest["files"].keys() - later)
@@ -291,6 +301,7 @@ def _is_of(
     prompting: Prompting,
     *,
     exact_cuts: bool,
+    begun: bool,
 ) -> bool:
     """Return whether a folder's shards were made from this corpus, tokenizer and template."""
     pad_id = prompting.tokenizer.pad_id
@@ -299,6 +310,8 @@ def _is_of(
     if manifest["bad"] and not corpus.skip_bad:
         return False  # reading it again stops at the broken line, as it should
     if manifest.get("exact_cuts", prompting.tokenizer.begins_anew_at_lines) != exact_cuts:
+        return False
+    if not _is_read_alike(manifest.get("reading"), corpus, begun=begun):
         return False
     glance = corpus.glance()
     if manifest["glance"] == glance:
@@ -315,6 +328,14 @@ def _is_of(
 def _sums(fingerprint: Sequence[dict[str, Any]]) -> list[str]:
     """The SHA-256 of each file; what it is called does not matter."""
     return [file["sha256"] for file in fingerprint]
+
+
+def _is_read_alike(reading: Any, corpus: Corpus, *, begun: bool) -> bool:
+    """Whether the files became documents as they would now; version 0.1 did not note how."""
+    if reading is None:
+        return begun
+    rule = dict(reading)["rule"]
+    return rule == corpus.reading_rule() or (begun and rule["columns"] == corpus.columns)
 
 
 def _encode_all(
@@ -341,7 +362,8 @@ def _encode_all(
             if progress is not None:
                 progress(read, total)
         if not writer.n_documents:
-            raise DataError("the data holds no document; give some text")
+            why = "; ".join(reading_lines(corpus.reading_report())[:3])
+            raise DataError(f"the data holds no document ({why}); give some text")
         files = writer.finish()
     if progress is not None:
         progress(total, total)
@@ -360,6 +382,10 @@ def _encode_all(
         "is_dialogue": corpus.is_dialogue,
         "bad": corpus.bad,
         "exact_cuts": exact_cuts,
+        "reading": {
+            "rule": corpus.reading_rule(),
+            "files": [report.as_json() for report in corpus.reading_report()],
+        },
         "corpus": fingerprint,
         "glance": glance,
         "files": files,

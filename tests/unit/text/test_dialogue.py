@@ -28,10 +28,9 @@ class TestMessages:
     @pytest.mark.parametrize(
         ("roles", "problem"),
         [
-            ("assistant", "message 1 is from assistant, but it is the turn of user"),
-            ("user user", "message 2 is from user, but it is the turn of assistant"),
-            ("user assistant assistant", "message 3 is from assistant, but .* turn of user"),
-            ("user system", "message 2 is from system"),
+            ("assistant", "none of the 1 messages is from user"),
+            ("user user", "message 2, the last one, is from user and has no reply"),
+            ("user system", "message 2 is from system, but it is in the middle"),
             ("user assistant user", "message 3, the last one, is from user and has no reply"),
             ("system", "none of the 1 messages is from user"),
             ("", "none of the 0 messages is from user"),
@@ -42,6 +41,26 @@ class TestMessages:
         messages = [{"role": role, "content": "x"} for role in roles.split()]
         with pytest.raises(DataError, match=problem):
             dialogue_from_messages(messages)
+
+    def test_messages_of_one_speaker_are_one_turn(self) -> None:
+        roles = ("model", "SYSTEM", "user", "User", "Assistant", "gpt", "human", "bot")
+        messages = [{"role": role, "content": str(n)} for n, role in enumerate(roles)]
+        noted: list[str] = []
+        dialogue = dialogue_from_messages(messages, note=noted.append)
+        assert dialogue == Dialogue(("1\n\n2\n\n3", "4\n\n5", "6", "7"))
+        assert [note.split()[:4] for note in noted] == [
+            ["a", "reply", "before", "the"],
+            ["a", "message", "joined", "to"],
+            ["a", "message", "joined", "to"],
+        ]
+
+    def test_what_a_tool_says_is_for_the_assistant_to_read(self) -> None:
+        roles = ("developer", "user", "function_call", "observation", "assistant")
+        messages = [{"role": role, "content": role} for role in roles]
+        noted: list[str] = []
+        dialogue = dialogue_from_messages(messages, note=noted.append)
+        assert dialogue.turns == ("developer\n\nuser", *roles[2:])
+        assert noted == ["a message of a tool kept as text"] * 2
 
     def test_broken_messages(self) -> None:
         with pytest.raises(DataError, match="message 1 has the content 'None'"):
