@@ -40,6 +40,10 @@ class RotaryScaling:
         check_choices(self)
         within(self, "factor", 1, math.inf, below=True)
         at_least(self, "original_context_length", 1)
+        for name in ("low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow"):
+            above(self, name, 0)
+        if self.attention_factor is not None:
+            above(self, "attention_factor", 0)
         if self.kind == "llama3" and self.high_freq_factor <= self.low_freq_factor:
             raise ConfigError(
                 f"high_freq_factor {self.high_freq_factor} must be larger than "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nextword.cli.common import command, console, plain
+from nextword.cli.numbers import Real, Whole
 from nextword.files import write_json, write_whole
 from nextword.learn.readable import progress, time_left, visible
 
@@ -44,13 +45,15 @@ class Keys(click.ParamType[tuple[str, ...]]):
 )
 @click.argument("data", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where results go.")
-@click.option("--seconds", type=float, help="Each rung learns so long, per seed. Default: 20.")
-@click.option("--seeds", type=int, help="Times that the ladder is climbed. Default: 3.")
-@click.option("--width", type=int, help="d_model of every rung. Default: 96.")
-@click.option("--layers", type=int, help="Blocks, from their rung on. Default: 3.")
-@click.option("--heads", type=int, help="Heads, from their rung on. Default: 4.")
-@click.option("--context", type=int, help="Tokens to look back on. Default for text: 64.")
-@click.option("--batch", type=int, help="Sequences per step. Default: 1024 tokens of them.")
+@click.option(
+    "--seconds", type=Real(above=0), help="Each rung learns so long, per seed. Default: 20."
+)
+@click.option("--seeds", type=Whole(1), help="Times that the ladder is climbed. Default: 3.")
+@click.option("--width", type=Whole(1), help="d_model of every rung. Default: 96.")
+@click.option("--layers", type=Whole(1), help="Blocks, from their rung on. Default: 3.")
+@click.option("--heads", type=Whole(1), help="Heads, from their rung on. Default: 4.")
+@click.option("--context", type=Whole(1), help="Tokens to look back on. Default for text: 64.")
+@click.option("--batch", type=Whole(1), help="Sequences per step. Default: 1024 tokens of them.")
 @click.option("--tokenizer", metavar="KIND|FOLDER", help="characters (default), words, bpe.")
 @click.option("--rungs", type=Keys(), help="Only these, each with all that lies below it.")
 @click.option("--device", metavar="NAME", help="auto (default), cpu, cuda or mps.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nextword.cli.common import command, console
+from nextword.cli.numbers import Real, Whole
 from nextword.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
@@ -28,25 +29,6 @@ PLACES = {  # option: where its value goes, a section of the request and a setti
     "seed": ("training", "seed"),
 }
 SECTIONS = ("model", "training")
-UNITS = {"k": 10**3, "m": 10**6, "g": 10**9}
-
-
-class Count(click.ParamType[int]):
-    """A whole number, with k, M or G for thousands, millions, milliards."""
-
-    name = "N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """`value` as a number."""
-        text = str(value).strip().lower().replace("_", "").replace(",", "")
-        unit = UNITS.get(text[-1:], 1)
-        try:
-            number = float(text[:-1] if unit > 1 else text) * unit
-        except ValueError:
-            self.fail(f"{value!r} is not a number; write for example 2000, 500k or 1.5M")
-        if number < 1 or number != int(number):
-            self.fail(f"{value!r} is not a whole number above 0")
-        return int(number)
 
 
 @command(
@@ -62,10 +44,16 @@ class Count(click.ParamType[int]):
 @click.option("--from", "start", metavar="FOLDER", help="Go on from this model's weights.")
 @click.option("--lessons", is_flag=True, help="Learn what --from's model was taught, too.")
 @click.option("--preset", metavar="NAME", help="seed, gpt2, llama, qwen3 (default) or nextword.")
-@click.option("--depth", type=int, help="The dial: d_model = 64 × depth, depth blocks and heads.")
-@click.option("--steps", type=Count(), help="Budget: optimizer steps.")
-@click.option("--tokens", type=Count(), help="Budget: tokens to learn from; 500k, 1.5M.")
-@click.option("--minutes", type=float, help="Budget: time; picks depth and steps. Default: 5.")
+@click.option(
+    "--depth", type=Whole(1), help="The dial: d_model = 64 × depth, depth blocks and heads."
+)
+@click.option("--steps", type=Whole(1, units=True), help="Budget: optimizer steps.")
+@click.option(
+    "--tokens", type=Whole(1, units=True), help="Budget: tokens to learn from; 500k, 1.5M."
+)
+@click.option(
+    "--minutes", type=Real(above=0), help="Budget: time; picks depth and steps. Default: 5."
+)
 @click.option(
     "--aim",
     metavar="AIM",
@@ -74,21 +62,23 @@ class Count(click.ParamType[int]):
 )
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="A TOML file.")
 @click.option("--tokenizer", metavar="KIND|FOLDER", help="bpe (default), words, characters.")
-@click.option("--vocab-size", type=Count(), help="Tokens of a tokenizer to be learned.")
-@click.option("--context", type=int, help="Tokens the model can look back on.")
-@click.option("--layers", type=int, help="Blocks, in place of the depth's.")
-@click.option("--heads", type=int, help="Heads, in place of the depth's.")
-@click.option("--width", type=int, help="d_model, in place of the depth's.")
-@click.option("--batch", type=int, help="Sequences per step.")
-@click.option("--accumulate", type=int, help="Work a batch through in so many parts.")
+@click.option(
+    "--vocab-size", type=Whole(1, units=True), help="Tokens of a tokenizer to be learned."
+)
+@click.option("--context", type=Whole(1), help="Tokens the model can look back on.")
+@click.option("--layers", type=Whole(0), help="Blocks, in place of the depth's.")
+@click.option("--heads", type=Whole(1), help="Heads, in place of the depth's.")
+@click.option("--width", type=Whole(1), help="d_model, in place of the depth's.")
+@click.option("--batch", type=Whole(1), help="Sequences per step.")
+@click.option("--accumulate", type=Whole(1), help="Work a batch through in so many parts.")
 @click.option("--optimizer", metavar="NAME", help="muon (default) or adamw.")
-@click.option("--learning-rate", type=float, help="Of AdamW.")
-@click.option("--dropout", type=float, help="Share dropped while training.")
+@click.option("--learning-rate", type=Real(least=0), help="Of AdamW.")
+@click.option("--dropout", type=Real(least=0), help="Share dropped while training.")
 @click.option("--learn", metavar="WHAT", help="everything (default) or replies.")
 @click.option("--precision", metavar="NAME", help="auto (default), float32, bfloat16, int16, int8.")
 @click.option("--device", metavar="NAME", help="auto (default), cpu, cuda or mps.")
-@click.option("--threads", type=int, help="Threads; default: the machine's cores.")
-@click.option("--seed", type=int, help="Of first weights, order and dropout. Default: 0.")
+@click.option("--threads", type=Whole(0), help="Threads; default: the machine's cores.")
+@click.option("--seed", type=Whole(0), help="Of first weights, order and dropout. Default: 0.")
 @click.option(
     "--held-out",
     metavar="SHARE|DATA",
@@ -268,6 +258,7 @@ def request_from(values: dict[str, Any], data: tuple[str, ...], out: Path) -> "T
     """
     import dataclasses
 
+    from nextword.config import config_from
     from nextword.learn.request import TrainRequest, refuse_beside_start
 
     allowed = {item.name for item in dataclasses.fields(TrainRequest)} - {"data", "out"}
@@ -278,6 +269,4 @@ def request_from(values: dict[str, Any], data: tuple[str, ...], out: Path) -> "T
             raise ConfigError(f"{key} is {value!r}; it must be a table, [{key}]")
     if values.get("start") is not None:
         refuse_beside_start(values.keys())  # also where a value is the default's
-    if isinstance(values.get("minutes"), int):
-        values["minutes"] = float(values["minutes"])
-    return TrainRequest(data=data, out=out, **values)
+    return config_from(TrainRequest, {"data": data, "out": out} | values)
