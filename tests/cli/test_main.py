@@ -119,6 +119,12 @@ def test_a_slip_of_the_keyboard_gets_the_nearest_match(arguments: list[str], mes
             "nextword: No module named 'torch'; see what is missing with: nextword doctor\n",
         ),
         (
+            UnicodeDecodeError("utf-8", b"a\xff", 1, 2, "invalid start byte"),
+            1,
+            "nextword: standard input is not UTF-8 (byte 0xFF at 1); convert it, for example with "
+            "iconv -t utf-8\n",
+        ),
+        (
             ZeroDivisionError("by\nzero"),
             70,
             "nextword: this is a bug in Nextword (ZeroDivisionError: by zero);"

@@ -93,7 +93,7 @@ def _obey(word: str, turns: list[str]) -> None:
         click.echo("(a new talk)")
     elif word == "/back":
         del turns[-2:]
-        click.echo(f"({len(turns) // 2} of your prompts are remembered)")
+        click.echo(f"(your prompts that are remembered: {len(turns) // 2})")
     elif word == "/help":
         for name, what in WORDS.items():
             click.echo(f"  {name:<6} {what}")

@@ -13,6 +13,7 @@ from nextword.cli.common import command, console, echo_json, folder_argument, js
 from nextword.cli.drawing import wrapped
 from nextword.cli.numbers import Whole
 from nextword.cli.reply import open_model
+from nextword.common.formatting import count
 from nextword.learn.readable import share, visible
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def evaluate(
 def _numbers(found: "Judgement", *, is_dialogue: bool) -> Iterator[str]:
     """What was measured, line by line."""
     scores, documents = found.scores, "dialogues" if is_dialogue else "documents"
-    yield _line(documents, f"{found.n_documents:,} ({found.n_tokens:,} tokens)")
+    yield _line(documents, f"{found.n_documents:,} ({count(found.n_tokens, 'token')})")
     yield _line("predicted tokens", f"{scores.n_tokens:,}")
     yield _line("loss", f"{scores.loss:.4f} nats/token")
     if found.reply_tokens is not None:

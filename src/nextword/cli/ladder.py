@@ -9,6 +9,7 @@ import click
 
 from nextword.cli.common import command, console, plain
 from nextword.cli.numbers import Real, Whole
+from nextword.common.formatting import count
 from nextword.files import write_json, write_whole
 from nextword.learn.readable import progress, time_left, visible
 
@@ -151,7 +152,7 @@ class _Watcher:
         """It is finished."""
         loss = "broke off" if climb.loss is None else f"held-out loss {climb.loss:.4f}"
         place = f"{self._number:>{len(str(self._of))}}/{self._of}"
-        more = "  (kept from before)" if again else f"  {climb.steps:,} steps"
+        more = "  (kept from before)" if again else f"  {count(climb.steps, 'step')}"
         self._line(f"{place}  {self._label}: {loss}{more}")
         self._show(self._label, self._number, self._of)
 

@@ -56,6 +56,10 @@ def fatal(error: Exception) -> FatalError:
     if isinstance(error, OSError):
         where = "" if error.filename is None else f"{error.filename}: "
         return FatalError(f"{where}{error.strerror or text}", FAILED)
+    if isinstance(error, UnicodeDecodeError):  # files are read by readers that say which one
+        byte = error.object[error.start]
+        problem = f"standard input is not UTF-8 (byte 0x{byte:02X} at {error.start:,})"
+        return FatalError(f"{problem}; convert it, for example with iconv -t utf-8", FAILED)
     if isinstance(error, MemoryError) or "OutOfMemory" in name or "allocate memory" in text:
         return FatalError("out of memory; a smaller batch, context or model needs less", FAILED)
     if isinstance(error, ImportError) and not (error.name or "").startswith("nextword"):

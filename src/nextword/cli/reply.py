@@ -10,6 +10,7 @@ import click
 
 from nextword.cli.common import command, echo_json, folder_argument, json_option
 from nextword.cli.numbers import Real, Whole
+from nextword.common.formatting import count
 from nextword.config import ReplyConfig
 from nextword.errors import DataError
 from nextword.learn.readable import visible
@@ -83,8 +84,7 @@ def show_stream(stream: "ReplyStream") -> str:
 def note_cut(reply: "Reply") -> None:
     """Say on standard error that a reply did not come to its end."""
     if reply.finish_reason == "length":
-        count = len(reply.tokens)
-        tokens = "1 token" if count == 1 else f"{count} tokens"
+        tokens = count(len(reply.tokens), "token")
         click.echo(f"(cut after {tokens}, by --max-tokens or the context's end)", err=True)
 
 

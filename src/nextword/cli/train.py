@@ -1,16 +1,19 @@
 """`nextword train`: teach a new transformer text or dialogues."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from nextword.cli.common import command, console
 from nextword.cli.numbers import Real, Whole
+from nextword.common.formatting import count
 from nextword.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
+    from nextword.learn.progress import Reporter
     from nextword.learn.request import TrainRequest
 
 PLACES = {  # option: where its value goes, a section of the request and a setting in it
@@ -136,21 +139,45 @@ def run(
     fresh: bool = False,
     tensorboard: bool = False,
     quiet: bool = False,
+    advice: bool = True,
     started: float,
 ) -> None:
-    """Train, telling how it goes on standard output."""
+    """Train, telling how it goes on standard output.
+
+    Args:
+        advice: end with the advice, which names options of `nextword train`.
+    """
     from nextword.learn.progress import reporter_for
     from nextword.learn.train import train as run_training
 
     events = request.out / "training" / "tensorboard" if tensorboard else None
     reporter = reporter_for(console(), quiet=quiet, tensorboard=events)
+    if not advice:
+        reporter = cast("Reporter", WithoutAdvice(reporter))
     trained = run_training(request, reporter=reporter, fresh=fresh, started=started)
     if trained.already and not quiet:
         click.echo(
-            f"this run was finished before, after {trained.steps} steps; --fresh starts over"
+            f"this run was finished before, after {count(trained.steps, 'step')}; "
+            "--fresh starts over"
         )
         for line in trained.lines():
-            click.echo(line)
+            if advice or not line.startswith("advice: "):
+                click.echo(line)
+
+
+class WithoutAdvice:
+    """A reporter that passes everything on but the advice."""
+
+    def __init__(self, reporter: "Reporter") -> None:
+        self._reporter = reporter
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the reporter has."""
+        return getattr(self._reporter, name)
+
+    def finish(self, lines: Sequence[str]) -> None:
+        """Report the result."""
+        self._reporter.finish([line for line in lines if not line.startswith("advice: ")])
 
 
 def with_lessons(request: "TrainRequest", *, quiet: bool) -> "TrainRequest":
@@ -172,8 +199,7 @@ def with_lessons(request: "TrainRequest", *, quiet: bool) -> "TrainRequest":
     left_out = write_lessons(Path(request.start), path)
     if left_out and not quiet:
         click.echo(
-            f"{left_out} single words that were corrected in a dialogue model are left out: they "
-            "are no replies",
+            f"left out, since it is no reply: {count(left_out, 'single word')} that was corrected",
             err=True,
         )
     return dataclasses.replace(request, data=(*request.data, str(path)))

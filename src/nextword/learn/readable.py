@@ -3,6 +3,8 @@
 import math
 import unicodedata
 
+from nextword.common.formatting import size
+
 _KEPT = "\u200c\u200d"  # the joiners that Persian and emoji are written with
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
@@ -69,4 +71,4 @@ def small(value: float) -> str:
 
 def progress(what: str, done: int, total: int) -> str:
     """How far some work over bytes is: `tokenising 35 % of 5,000 MB`."""
-    return f"{what} {share(done / max(total, 1))} of {total / 1e6:,.0f} MB"
+    return f"{what} {share(done / max(total, 1))} of {size(total)}"

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 import nextword
+from nextword.common.formatting import count
 from nextword.evaluate.answers import AnswerScores
 from nextword.folder.card import CardFacts
 from nextword.learn.data import Prepared
@@ -163,11 +164,15 @@ def facts(
 ) -> list[tuple[str, str]]:
     """What is printed first, as names and values: data, model, budget, batch, machine."""
     config, model, shards, decoder = plan.training, plan.model, data.shards, trainer.decoder
-    held = "none" if data.held_out is None else f"{data.held_out[1].n_tokens:,} tokens"
-    heads = "1 head" if model.n_heads == 1 else f"{model.n_heads} heads"
+    held = "none" if data.held_out is None else count(data.held_out[1].n_tokens, "token")
+    heads = count(model.n_heads, "head")
     return [
         *(("data", line) for line in corpus.describe()),
-        ("", f"{shards.n_documents:,} documents, {shards.n_tokens:,} tokens; held out: {held}"),
+        (
+            "",
+            f"{count(shards.n_documents, 'document')}, {count(shards.n_tokens, 'token')}; "
+            f"held out: {held}",
+        ),
         ("tokenizer", f"{data.tokenizer.kind}, {data.tokenizer.vocab_size:,} tokens"),
         (
             "model",
