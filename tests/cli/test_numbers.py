@@ -9,12 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from nextword.cli.main import COMMANDS, main
-from nextword.cli.numbers import LARGEST, Real, Whole
+from nextword.cli.numbers import Real, Whole
 from nextword.config import ReplyConfig, RotaryScaling, TrainingConfig
 from nextword.errors import ConfigError
 from nextword.serve.answers import RequestError
 from nextword.serve.requests import ReplyTo, parse
-from nextword.settings import config_from
+from nextword.settings import LARGEST, config_from
 
 NO_NUMBERS = ("nan", "inf", "-inf", "1e400", "1e999999999", "", "x", "9" * 5000)
 KINDS = (Whole, Real, click.types.IntParamType, click.types.FloatParamType)

@@ -5,7 +5,7 @@ import io
 import itertools
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -169,7 +169,7 @@ every_option = st.fixed_dictionaries(
 )
 
 
-def toml(made: dict[str, object]) -> str:
+def toml(made: Mapping[str, object]) -> str:
     def written(value: object) -> str:
         if isinstance(value, float):
             return repr(value)
@@ -201,7 +201,7 @@ def check_config(folder: Path, written: str) -> None:
 
 
 CHECKS: list[tuple[str, Callable[..., None], dict[str, st.SearchStrategy[object]]]] = [
-    ("data", lambda folder, found, more: check_data(folder, *found, more),
+    ("data", lambda folder, found, more: check_data(folder, found[0], found[1], more),
      {"found": contents, "more": st.sampled_from([[], ["--skip-bad"]])}),
     ("options", check_options, {"made": every_option, "piped": st.binary(max_size=30)}),
     ("configs", check_config, {"written": files}),

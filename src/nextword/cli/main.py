@@ -48,7 +48,7 @@ class FatalError(Exception):
         self.exit_code = exit_code
 
 
-def fatal(error: Exception) -> FatalError:
+def fatal(error: BaseException) -> FatalError:
     """What to tell a person of `error`."""
     name, text = type(error).__name__, str(error)
     if isinstance(error, NextwordError):

@@ -75,9 +75,9 @@ def raise_on_signals() -> Iterator[Interrupts]:
                 before[number] = signal.signal(number, heard.hear)
         yield heard
     finally:
-        for number, handler in before.items():
+        for caught, handler in before.items():
             # None: it was set by code that is not Python's, and cannot be set again
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+            signal.signal(caught, signal.SIG_DFL if handler is None else handler)
 
 
 def end_at_once_on_signals() -> None:

@@ -54,7 +54,7 @@ def stranger(port: int, sent: bytes) -> Iterator[socket.socket]:
 
 def everything(connection: socket.socket) -> bytes:
     """All that comes until the server closes."""
-    parts = []
+    parts: list[bytes] = []
     while True:
         try:
             part = connection.recv(65536)
