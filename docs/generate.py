@@ -44,7 +44,8 @@ EXIT_CODES = (
         cli.FAILED,
         "Something that you can mend; one line on standard error says what was given, what is "
         "allowed and how to mend it. `--debug` shows the traceback. `doctor`: Nextword cannot "
-        "work here. Also a pipe that was closed while Nextword wrote into it.",
+        "work here. Also a pipe that was closed while Nextword wrote into it, or a "
+        "standard output that was closed from the start.",
     ),
     (2, "The command was misspelt or misused: an unknown command or option, a missing argument."),
     (cli.BUG, "A bug in Nextword; please report the line, and what `--debug` shows."),
@@ -52,7 +53,12 @@ EXIT_CODES = (
         errors.StoppedError.exit_code,
         "`train` or `ladder` was asked to stop and has saved everything; the same command goes on.",
     ),
-    (cli.INTERRUPTED, "Ctrl-C, where there was nothing to save."),
+    (
+        cli.INTERRUPTED,
+        "Ctrl-C, where there was nothing to save: also while modules are loaded. It is how `serve` "
+        "is ended; it closes everything first.",
+    ),
+    (cli.TERMINATED, "The same by SIGTERM."),
 )
 
 

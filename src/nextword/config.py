@@ -43,7 +43,7 @@ class RotaryScaling:
         within(self, "factor", 1, math.inf, below=True)
         within(self, "original_context_length", 1, LARGEST_PLACE)
         for name in ("low_freq_factor", "high_freq_factor", "beta_fast", "beta_slow"):
-            within(self, name, 0, math.inf, below=True)
+            above(self, name, 0)
         if self.attention_factor is not None:
             above(self, "attention_factor", 0)
         if self.kind == "llama3" and self.high_freq_factor <= self.low_freq_factor:

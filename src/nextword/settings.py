@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 from nextword.errors import ConfigError, unknown
 
 ConfigT = TypeVar("ConfigT")
-LARGEST = 1 << 62  # whole number that every library on the way takes
+LARGEST = 2**63 - 1  # what fits the integers of torch and the operating system
 
 
 def config_from(cls: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
@@ -53,6 +53,10 @@ def _fit(name: str, hint: Any, value: Any) -> Any:
         return config_from(typing.cast(type[Any], hint), value)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return _as_float(name, value)
+    if hint is float and isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{name} is {value}; it must be a finite number")
+    if hint is int and type(value) is int and abs(value) > LARGEST:
+        raise ConfigError(f"{name} is {_shortened(value)}; it must be between -2^63 and 2^63")
     if (
         isinstance(hint, type)
         and isinstance(value, hint)
@@ -60,6 +64,11 @@ def _fit(name: str, hint: Any, value: Any) -> Any:
     ):
         return value
     raise ConfigError(f"{name} is {value!r}; it must be of type {_named(hint)}")
+
+
+def _shortened(value: int) -> str:
+    """Return a number of any length in a few characters."""
+    return f"a number of {value.bit_length()} bits"
 
 
 def _as_float(name: str, value: int) -> float:

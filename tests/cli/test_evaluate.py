@@ -224,8 +224,8 @@ def test_broken_lines_stop_or_are_skipped(model: LanguageModel, tmp_path: Path) 
     ("options", "message", "code"),
     [
         (["--context", "25"], "context is 25; it must be 1 to 24", 1),
-        (["--limit", "0"], "limit is 0; it must be at least 1", 1),
-        (["--replies", "some"], "neither a whole number", 2),
+        (["--limit", "0"], "'0' is not a whole number above 0", 2),
+        (["--replies", "some"], "'some' is not a whole number from 0 on, nor is it all", 2),
     ],
 )
 def test_impossible_options(

@@ -1,8 +1,11 @@
 """The command `nextword` itself: its help, its errors, its exit codes."""
 
+import signal
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +16,8 @@ from nextword import __version__
 from nextword.cli import main as module
 from nextword.cli.common import command, echo_json, folder_argument, json_option
 from nextword.cli.main import COMMANDS, main
+from nextword.cli.streams import open_missing_streams
+from nextword.common.interrupts import Interrupted
 from nextword.errors import DataError
 
 
@@ -114,6 +119,12 @@ def test_a_slip_of_the_keyboard_gets_the_nearest_match(arguments: list[str], mes
             "nextword: No module named 'torch'; see what is missing with: nextword doctor\n",
         ),
         (
+            UnicodeDecodeError("utf-8", b"a\xff", 1, 2, "invalid start byte"),
+            1,
+            "nextword: standard input is not UTF-8 (byte 0xFF at 1); convert it, for example with "
+            "iconv -t utf-8\n",
+        ),
+        (
             ZeroDivisionError("by\nzero"),
             70,
             "nextword: this is a bug in Nextword (ZeroDivisionError: by zero);"
@@ -152,11 +163,74 @@ def test_debug_works_where_the_commands_module_does_not_load(
     assert "Traceback" in run("doctor", "--debug").stderr
 
 
-def test_ctrl_c_ends_quietly_with_130(broken: Callable[[BaseException], None]) -> None:
-    broken(KeyboardInterrupt())
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (KeyboardInterrupt(), 130, "nextword: stopped by Ctrl-C\n"),
+        (Interrupted(signal.SIGINT), 130, "nextword: stopped by Ctrl-C\n"),
+        (Interrupted(signal.SIGTERM), 143, "nextword: stopped by SIGTERM\n"),
+    ],
+)
+def test_a_signal_ends_a_command_in_one_line(
+    broken: Callable[[BaseException], None], error: BaseException, code: int, line: str
+) -> None:
+    broken(error)
     result = run("doctor")
-    assert result.exit_code == 130
-    assert (result.stdout + result.stderr).strip() == ""
+    assert (result.exit_code, result.stdout, result.stderr) == (code, "", line)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("place", ["import", "command", "swallowed by an import"])
+def test_a_signal_ends_the_process_while_modules_are_loaded(
+    tmp_path: Path, number: signal.Signals, code: int, place: str
+) -> None:
+    strike = f"import os; os.kill(os.getpid(), {int(number)})\nfor _ in range(10**9): pass"
+    if place == "swallowed by an import":
+        strike = textwrap.indent(strike, " ")
+        strike = f"try:\n{strike}\nexcept BaseException: raise ImportError('broken off') from None"
+    module = "click" if place == "import" else "torch"
+    (tmp_path / f"{module}.py").write_text(strike)
+    ran = subprocess.run(
+        [sys.executable, "-m", "nextword", "train", "nextword:dialogues", "--out", "out"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        timeout=60,
+    )
+    name = {130: "Ctrl-C", 143: "SIGTERM"}[code]
+    assert (ran.returncode, ran.stdout, ran.stderr) == (code, "", f"nextword: stopped by {name}\n")
+
+
+@pytest.mark.parametrize(
+    ("closing", "code", "stdout", "stderr"),
+    [
+        (">&-", 1, "", "nextword: standard output is closed, so nothing can be printed; send it"),
+        ("<&-", 0, f"nextword {__version__}\n", ""),
+        ("2>&-", 0, f"nextword {__version__}\n", ""),
+        ("<&- >&- 2>&-", 1, "", ""),
+    ],
+)
+def test_closed_streams_are_told_or_do_not_matter(
+    closing: str, code: int, stdout: str, stderr: str
+) -> None:
+    ran = subprocess.run(
+        ["sh", "-c", f'"$0" -m nextword --version {closing}', sys.executable],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert (ran.returncode, ran.stdout) == (code, stdout)
+    assert ran.stderr.startswith(stderr)
+    assert ran.stderr.count("\n") == bool(stderr)
+
+
+def test_a_closed_input_reads_as_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    open_missing_streams()
+    assert sys.stdin is not None
+    assert (sys.stdin.isatty(), sys.stdin.read()) == (False, "")
 
 
 def test_a_closed_pipe_ends_quietly() -> None:

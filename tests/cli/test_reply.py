@@ -115,7 +115,7 @@ def test_chat_answers_line_by_line(folder: Path) -> None:
     assert lines[0] == "abc"
     assert "Did you mean '/new'?" in lines[1]
     assert [line.split()[0] for line in lines[2:6]] == ["/new", "/back", "/help", "/quit"]
-    assert lines[6:] == ["(0 of your prompts are remembered)", "(a new talk)", "abc"]
+    assert lines[6:] == ["(0 prompts of yours remembered)", "(a new talk)", "abc"]
 
 
 def test_control_characters_do_not_steer_a_terminal(

@@ -74,7 +74,7 @@ def test_it_says_where_it_is_answers_and_ends_cleanly(folder: Path) -> None:
         assert f"--port {port % 65535 + 1}" in second.stderr
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=20)
-        assert (process.returncode, rest, errors) == (0, "\nStopped.\n", "")
+        assert (process.returncode, rest, errors) == (130, "", "nextword: stopped by Ctrl-C\n")
 
 
 def test_chunks_without_end_are_cut_off(folder: Path) -> None:
@@ -108,8 +108,8 @@ def test_a_running_reply_does_not_hold_up_the_end(tmp_path: Path) -> None:
         last = json.loads(answer.read().splitlines()[-1])
         assert (last["event"], last["error"]["code"]) == ("error", "stopped")
         connection.close()
-        assert process.communicate(timeout=20)[1] == ""
-        assert process.returncode == 0
+        assert process.communicate(timeout=20)[1] == "nextword: stopped by Ctrl-C\n"
+        assert process.returncode == 130
 
 
 def test_the_end_drops_a_lesson_that_is_not_kept(tmp_path: Path) -> None:
@@ -126,8 +126,9 @@ def test_the_end_drops_a_lesson_that_is_not_kept(tmp_path: Path) -> None:
         connection.close()
         process.send_signal(signal.SIGINT)
         rest, errors = process.communicate(timeout=20)
-        assert (process.returncode, rest) == (0, "\nStopped.\n")
-        assert errors == "an unkept lesson was dropped; the folder is as it was\n"
+        assert (process.returncode, rest) == (130, "")
+        dropped = "an unkept lesson was dropped; the folder is as it was\n"
+        assert errors == f"{dropped}nextword: stopped by Ctrl-C\n"
     assert LanguageModel.load(folder).version == version != events[-1]["version"]
     with hold(folder, what="teaching"):
         pass
@@ -143,12 +144,12 @@ def test_a_lesson_under_way_does_not_hold_up_the_end(tmp_path: Path) -> None:
         answer = connection.getresponse()
         assert json.loads(answer.readline())["event"] == "started"
         assert json.loads(answer.readline())["event"] == "step"
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         last = json.loads(answer.read().splitlines()[-1])
         assert (last["event"], last["error"]["code"]) == ("error", "stopped")
         connection.close()
-        assert process.communicate(timeout=20) == ("\nStopped.\n", "")
-        assert process.returncode == 0
+        assert process.communicate(timeout=20) == ("", "nextword: stopped by SIGTERM\n")
+        assert process.returncode == 143
 
 
 def test_a_folder_that_is_no_model(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """How `nextword try` tells people to go on; that it works is tests/parity/test_try.py's."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from nextword.cli.train import WithoutAdvice
 from nextword.cli.try_ import next_steps, program
+from nextword.learn.progress import Quiet
 
 
 def test_commands_are_shown_as_they_can_be_typed(
@@ -24,3 +27,16 @@ def test_commands_are_shown_as_they_can_be_typed(
     called.write_text("#!/bin/sh\n")
     called.chmod(0o755)
     assert program() == "nextword"  # found by its name
+
+
+def test_the_advice_of_a_training_is_left_out() -> None:
+    shown: list[str] = []
+
+    class Recorder(Quiet):
+        def finish(self, lines: Sequence[str]) -> None:
+            shown.extend(lines)
+
+    reporter = WithoutAdvice(Recorder())
+    reporter.finish(["12 of 13 replies", "advice: train longer: --minutes 10", "model saved in x"])
+    reporter.close()
+    assert shown == ["12 of 13 replies", "model saved in x"]

@@ -124,13 +124,13 @@ REFUSED: list[tuple[type, dict[str, Any], str]] = [
         "swiglu, geglu. Did you mean 'swiglu'?",
     ),
     (TrainingConfig, {"steps": 0}, "steps is 0; it must be at least 1"),
-    (TrainingConfig, {"steps": 2**62 + 1}, f"steps is {2**62 + 1}; it must be at most {2**62}"),
+    (TrainingConfig, {"steps": 2**63}, f"steps is {2**63}; it must be at most {2**63 - 1}"),
     (
         TrainingConfig,
         {"steps": 10**5000},
-        f"steps is a number of about 5000 digits; it must be at most {2**62}",
+        f"steps is a number of about 5000 digits; it must be at most {2**63 - 1}",
     ),
-    (ReplyConfig, {"top_k": 2**64}, f"top_k is {2**64}; it must be at most {2**62}"),
+    (ReplyConfig, {"top_k": 2**64}, f"top_k is {2**64}; it must be at most {2**63 - 1}"),
     (TrainingConfig, {"threads": -2}, "threads is -2; it must be at least 0"),
     (
         TrainingConfig,

@@ -9,6 +9,7 @@ import click
 
 from nextword.cli.common import command, folder_argument
 from nextword.cli.reply import note_cut, open_model, reply_config, reply_options, show_stream
+from nextword.common.formatting import count
 from nextword.config import ReplyConfig
 from nextword.errors import ConfigError, unknown
 
@@ -93,7 +94,7 @@ def _obey(word: str, turns: list[str]) -> None:
         click.echo("(a new talk)")
     elif word == "/back":
         del turns[-2:]
-        click.echo(f"({len(turns) // 2} of your prompts are remembered)")
+        click.echo(f"({count(len(turns) // 2, 'prompt')} of yours remembered)")
     elif word == "/help":
         for name, what in WORDS.items():
             click.echo(f"  {name:<6} {what}")

@@ -187,7 +187,7 @@ def _check_machine(report: Report) -> None:
 
 def _processor_advice() -> Iterator[str]:
     from nextword import machine
-    from nextword.kernels.native import find_compiler
+    from nextword.kernels.native import cc_problem, find_compiler
 
     native = "give the virtual machine the host's processor type"
     if machine.is_translated():
@@ -196,7 +196,9 @@ def _processor_advice() -> Iterator[str]:
         yield f"QEMU emulates or masks the processor; {native}"
     if platform.machine().lower() in ("x86_64", "amd64") and "avx2" not in machine.features():
         yield f"the processor shows no AVX2, training is many times slower; {native}"
-    if find_compiler() is None:
+    if (problem := cc_problem()) is not None:
+        yield f"{problem}; mend or unset it: without a C compiler training on the CPU is slower"
+    elif find_compiler() is None:
         yield "there is no C compiler (cc, gcc or clang): training on the processor is slower"
     memory = machine.memory_bytes()
     if memory is not None and memory < 2 * 2**30:

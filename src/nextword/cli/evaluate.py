@@ -12,7 +12,9 @@ import click
 from nextword.cli.columns import columns_option, parse_columns
 from nextword.cli.common import command, console, echo_json, folder_argument, json_option, plain
 from nextword.cli.drawing import wrapped
+from nextword.cli.numbers import Whole
 from nextword.cli.reply import open_model
+from nextword.common.formatting import count
 from nextword.learn.readable import share, visible
 
 if TYPE_CHECKING:
@@ -33,12 +35,9 @@ class HowMany(click.ParamType[Any]):
         if value == "all":
             return None
         try:
-            number = int(value)
-        except ValueError:
-            number = -1
-        if number < 0:
-            self.fail(f"{value!r} is neither a whole number from 0 on nor all", param, ctx)
-        return number
+            return Whole(0).convert(value, param, ctx)
+        except click.BadParameter as error:
+            self.fail(f"{error.message}, nor is it all", param, ctx)
 
 
 @command(
@@ -51,8 +50,8 @@ class HowMany(click.ParamType[Any]):
 )
 @folder_argument
 @click.argument("data", nargs=-1, required=True)
-@click.option("--limit", type=int, help="Predict only so many windows, or rows of dialogues.")
-@click.option("--context", type=int, help="Tokens to look back on.  [default: the model's]")
+@click.option("--limit", type=Whole(1), help="Predict only so many windows, or rows of dialogues.")
+@click.option("--context", type=Whole(1), help="Tokens to look back on.  [default: the model's]")
 @click.option(
     "--replies",
     type=HowMany(),
@@ -135,7 +134,7 @@ def evaluate(
 def _numbers(found: "Judgement", *, is_dialogue: bool) -> Iterator[str]:
     """What was measured, line by line."""
     scores, documents = found.scores, "dialogues" if is_dialogue else "documents"
-    yield _line(documents, f"{found.n_documents:,} ({found.n_tokens:,} tokens)")
+    yield _line(documents, f"{found.n_documents:,} ({count(found.n_tokens, 'token')})")
     yield _line("predicted tokens", f"{scores.n_tokens:,}")
     yield _line("loss", f"{scores.loss:.4f} nats/token")
     if found.reply_tokens is not None:

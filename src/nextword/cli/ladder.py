@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from nextword.cli.common import command, console, plain
+from nextword.cli.numbers import Real, Whole
+from nextword.common.formatting import count
 from nextword.files import write_json, write_whole
 from nextword.learn.readable import progress, time_left, visible
 
@@ -44,13 +46,15 @@ class Keys(click.ParamType[tuple[str, ...]]):
 )
 @click.argument("data", nargs=-1, required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Where results go.")
-@click.option("--seconds", type=float, help="Each rung learns so long, per seed. Default: 20.")
-@click.option("--seeds", type=int, help="Times that the ladder is climbed. Default: 3.")
-@click.option("--width", type=int, help="d_model of every rung. Default: 96.")
-@click.option("--layers", type=int, help="Blocks, from their rung on. Default: 3.")
-@click.option("--heads", type=int, help="Heads, from their rung on. Default: 4.")
-@click.option("--context", type=int, help="Tokens to look back on. Default for text: 64.")
-@click.option("--batch", type=int, help="Sequences per step. Default: 1024 tokens of them.")
+@click.option(
+    "--seconds", type=Real(above=0), help="Each rung learns so long, per seed. Default: 20."
+)
+@click.option("--seeds", type=Whole(1), help="Times that the ladder is climbed. Default: 3.")
+@click.option("--width", type=Whole(1), help="d_model of every rung. Default: 96.")
+@click.option("--layers", type=Whole(1), help="Blocks, from their rung on. Default: 3.")
+@click.option("--heads", type=Whole(1), help="Heads, from their rung on. Default: 4.")
+@click.option("--context", type=Whole(1), help="Tokens to look back on. Default for text: 64.")
+@click.option("--batch", type=Whole(1), help="Sequences per step. Default: 1024 tokens of them.")
 @click.option("--tokenizer", metavar="KIND|FOLDER", help="characters (default), words, bpe.")
 @click.option("--rungs", type=Keys(), help="Only these, each with all that lies below it.")
 @click.option("--device", metavar="NAME", help="auto (default), cpu, cuda or mps.")
@@ -148,7 +152,7 @@ class _Watcher:
         """It is finished."""
         loss = "broke off" if climb.loss is None else f"held-out loss {climb.loss:.4f}"
         place = f"{self._number:>{len(str(self._of))}}/{self._of}"
-        more = "  (kept from before)" if again else f"  {climb.steps:,} steps"
+        more = "  (kept from before)" if again else f"  {count(climb.steps, 'step')}"
         self._line(f"{place}  {self._label}: {loss}{more}")
         self._show(self._label, self._number, self._of)
 

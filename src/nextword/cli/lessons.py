@@ -11,6 +11,7 @@ import click
 from nextword.cli import drawing
 from nextword.cli.common import command, console, echo_json, folder_argument, json_option, plain
 from nextword.cli.lesson_rows import Row, Rows, longest_of
+from nextword.cli.numbers import Real, Whole
 from nextword.errors import ConfigError, FolderError, TeachBusyError
 from nextword.learn.readable import share
 from nextword.teach import telling
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 wait_option = click.option(
     "--wait",
-    type=click.FloatRange(min=0),
+    type=Real(least=0),
     default=0.0,
     metavar="SECONDS",
     help="Wait so long while another process teaches or trains this model.",
@@ -39,7 +40,9 @@ wait_option = click.option(
     """,
 )
 @folder_argument
-@click.option("--undo", "numbers", type=int, multiple=True, metavar="N", help="Undo this lesson.")
+@click.option(
+    "--undo", "numbers", type=Whole(1), multiple=True, metavar="N", help="Undo this lesson."
+)
 @click.option("--undo-all", is_flag=True, help="Undo all: the weights from before the first.")
 @wait_option
 @json_option

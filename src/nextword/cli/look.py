@@ -11,6 +11,7 @@ from rich.cells import cell_len
 
 from nextword.cli import drawing, look_account
 from nextword.cli.common import command, console, echo_json, folder_argument, json_option, plain
+from nextword.cli.numbers import Whole
 from nextword.cli.reply import open_model
 from nextword.errors import DataError
 
@@ -39,10 +40,12 @@ STYLES = {"✓": "green", "✗": "red"}
 @click.argument("texts", nargs=-1, required=True, metavar="TEXT [REPLY]...")
 @click.option("--dialogue", "mode", flag_value="dialogue", help="Put the end token after the text.")
 @click.option("--continue", "mode", flag_value="text", help="Read the text as it is.")
-@click.option("--top", type=int, default=5, show_default=True, help="Most likely words to show.")
-@click.option("--position", type=int, help="Show every number at this position; -1: the last.")
-@click.option("--layer", type=int, help="Of this layer.  [default: 0]")
-@click.option("--head", type=int, help="Of this head.  [default: 0]")
+@click.option(
+    "--top", type=Whole(0), default=5, show_default=True, help="Most likely words to show."
+)
+@click.option("--position", type=Whole(), help="Show every number at this position; -1: the last.")
+@click.option("--layer", type=Whole(), help="Of this layer.  [default: 0]")
+@click.option("--head", type=Whole(), help="Of this head.  [default: 0]")
 @click.option("--full", is_flag=True, help="All numbers of long vectors, not only the first.")
 @click.option("--account", is_flag=True, help="Show what each part added to the logit, as bars.")
 @click.option("--against", metavar="WORD", help="With --account: what it added against WORD's.")

@@ -1,7 +1,6 @@
 """The command `nextword`: finds its commands, loads only the one that runs, reports errors."""
 
 import importlib
-import io
 import sys
 import traceback
 import warnings
@@ -12,6 +11,8 @@ import click
 
 from nextword import __version__
 from nextword.cli.common import DEBUG, HELP, debug_option, write_example
+from nextword.cli.streams import make_printable, open_missing_streams
+from nextword.common.interrupts import Interrupts, raise_on_signals
 from nextword.errors import NextwordError, unknown
 from nextword.learn.readable import visible
 
@@ -38,7 +39,8 @@ nextword train dialogues.jsonl --out models/mine
 nextword reply models/mine "where is the cat?"
 """
 
-FAILED, BUG, INTERRUPTED = 1, 70, 130  # exit codes; 70 is sysexits' EX_SOFTWARE
+FAILED, BUG = 1, 70  # exit codes; 70 is sysexits' EX_SOFTWARE
+INTERRUPTED, TERMINATED = 130, 143  # 128 + the number of SIGINT, of SIGTERM
 
 
 class FatalError(Exception):
@@ -49,7 +51,7 @@ class FatalError(Exception):
         self.exit_code = exit_code
 
 
-def fatal(error: Exception) -> FatalError:
+def fatal(error: BaseException) -> FatalError:
     """What to tell a person of `error`."""
     name, text = type(error).__name__, str(error)
     if isinstance(error, NextwordError):
@@ -57,6 +59,10 @@ def fatal(error: Exception) -> FatalError:
     if isinstance(error, OSError):
         where = "" if error.filename is None else f"{error.filename}: "
         return FatalError(f"{where}{error.strerror or text}", FAILED)
+    if isinstance(error, UnicodeDecodeError):  # files are read by readers that say which one
+        byte = error.object[error.start]
+        problem = f"standard input is not UTF-8 (byte 0x{byte:02X} at {error.start:,})"
+        return FatalError(f"{problem}; convert it, for example with iconv -t utf-8", FAILED)
     if isinstance(error, MemoryError) or "OutOfMemory" in name or "allocate memory" in text:
         return FatalError("out of memory; a smaller batch, context or model needs less", FAILED)
     if isinstance(error, ImportError) and not (error.name or "").startswith("nextword"):
@@ -110,9 +116,12 @@ class Main(click.Group):
                 sys.stdout.flush()  # a closed pipe or a full disk shows itself here, not at exit
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             if ctx.meta.get(DEBUG):
                 traceback.print_exc()
+            interrupted = (ctx.obj or Interrupts()).explain(error)
+            if interrupted is not None:
+                raise FatalError(str(interrupted), interrupted.exit_code) from error
             raise fatal(error) from error
 
     def main(
@@ -126,16 +135,22 @@ class Main(click.Group):
         """Run, and leave with the exit code; click's own errors take one line, too."""
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, False, **extra)
-        if isinstance(sys.stdout, io.TextIOWrapper):  # no text may fail to print
-            sys.stdout.reconfigure(errors="backslashreplace")
+        open_missing_streams()
+        make_printable(sys.stdout)
         usual, warnings.showwarning = warnings.showwarning, note  # type: ignore[assignment]
         try:
-            code = super().main(args, prog_name, complete_var, False, **extra)
-        except click.Abort:  # Ctrl-C
+            with raise_on_signals() as interrupts:
+                extra["obj"] = interrupts
+                code = super().main(args, prog_name, complete_var, False, **extra)
+                sys.stdout.flush()
+        except click.Abort:  # Ctrl-C before a command ran
             sys.exit(INTERRUPTED)
         except (FatalError, click.ClickException) as error:
             click.echo(f"nextword: {message(error)}", err=True)
             sys.exit(error.exit_code)
+        except OSError as error:  # help or version could not be printed
+            click.echo(f"nextword: {message(fatal(error))}", err=True)
+            sys.exit(FAILED)
         finally:
             warnings.showwarning = usual
         sys.exit(code if type(code) is int else 0)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from nextword.cli.common import command, echo_json, folder_argument, json_option
+from nextword.cli.numbers import Real, Whole
+from nextword.common.formatting import count
 from nextword.config import ReplyConfig
 from nextword.errors import DataError
 from nextword.learn.readable import visible
@@ -23,14 +25,22 @@ FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 def reply_options(function: FunctionT) -> FunctionT:
     """Add `--device` and, under the names of ReplyConfig's fields, how tokens are chosen."""
     options = [
-        click.option("--temperature", type=float, help="0: always the most probable token."),
-        click.option("--top-k", type=int, help="Choose among the k most probable; 0: all."),
-        click.option("--top-p", type=float, help="Choose among the fewest that reach p together."),
-        click.option("--min-p", type=float, help="Leave out what is below p times the best."),
-        click.option("--repetition-penalty", type=float, help="Above 1 avoids earlier tokens."),
-        click.option("--seed", type=int, help="The same seed draws the same reply."),
+        click.option(
+            "--temperature", type=Real(least=0), help="0: always the most probable token."
+        ),
+        click.option("--top-k", type=Whole(0), help="Choose among the k most probable; 0: all."),
+        click.option(
+            "--top-p", type=Real(least=0), help="Choose among the fewest that reach p together."
+        ),
+        click.option(
+            "--min-p", type=Real(least=0), help="Leave out what is below p times the best."
+        ),
+        click.option(
+            "--repetition-penalty", type=Real(above=0), help="Above 1 avoids earlier tokens."
+        ),
+        click.option("--seed", type=Whole(0), help="The same seed draws the same reply."),
         click.option("--stop", multiple=True, help="End before this text; may be repeated."),
-        click.option("--max-tokens", type=int, help="The longest reply. [default: what fits]"),
+        click.option("--max-tokens", type=Whole(1), help="The longest reply. [default: what fits]"),
         click.option("--device", default="auto", show_default=True, help="cpu, cuda, mps or auto."),
     ]
     for option in reversed(options):
@@ -74,8 +84,7 @@ def show_stream(stream: "ReplyStream") -> str:
 def note_cut(reply: "Reply") -> None:
     """Say on standard error that a reply did not come to its end."""
     if reply.finish_reason == "length":
-        count = len(reply.tokens)
-        tokens = "1 token" if count == 1 else f"{count} tokens"
+        tokens = count(len(reply.tokens), "token")
         click.echo(f"(cut after {tokens}, by --max-tokens or the context's end)", err=True)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nextword.cli.common import command, folder_argument
+from nextword.cli.numbers import Whole
 from nextword.cli.reply import open_model
 from nextword.errors import ConfigError, RunError
 from nextword.learn.readable import visible
@@ -30,18 +31,18 @@ PORT = 8321
     """,
 )
 @folder_argument
-@click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True,
+@click.option("--port", type=Whole(0, 65535), default=PORT, show_default=True,
               help="0: any free one.")  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True,
               help="Address to listen on. Any but a loopback one lets others in.")  # fmt: skip
 @click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
-@click.option("--threads", type=click.IntRange(1), help="For matrix products.  [default: all]")
+@click.option("--threads", type=Whole(1), help="For matrix products.  [default: all]")
 def serve(folder: Path, port: int, host: str, open_page: bool, threads: int | None) -> None:
     """Open the model in FOLDER as a page in the browser, and follow every number of it.
 
     Read a sentence and see what the model predicts at every word and why; let it reply, word by
     word; teach it where it was wrong. Nothing leaves this machine, and nobody else can ask. Ctrl-C
-    ends it.
+    (exit code 130) or SIGTERM (143) ends it.
     """
     listener = listen(host, port)  # first, since it fails at once
     with listener:
@@ -95,11 +96,14 @@ def _cannot_listen(error: OSError, host: str, port: int) -> ConfigError | RunErr
 
 
 def run(model: "LanguageModel", listener: socket.socket, *, host: str, open_page: bool) -> None:
-    """Serve until Ctrl-C; says where, when the first request can come.
+    """Serve until Ctrl-C or SIGTERM; says where, when the first request can come.
 
     Args:
         host: as it was given.
         open_page: whether to open the page in the browser.
+
+    Raises:
+        KeyboardInterrupt: at the end, when all is closed.
     """
     from nextword.serve.app import make_app
     from nextword.serve.guard import LOOPBACK
@@ -120,10 +124,7 @@ def run(model: "LanguageModel", listener: socket.socket, *, host: str, open_page
         click.echo("an unkept lesson was dropped; the folder is as it was", err=True)
 
     app = make_app(model, hosts=LOOPBACK | {host.lower(), bound})
-    try:
-        run_server(app, listener, ready=ready, dropped=dropped)
-    except KeyboardInterrupt:  # comes when all is closed
-        click.echo("\nStopped.")
+    run_server(app, listener, ready=ready, dropped=dropped)
 
 
 def _address(listener: socket.socket) -> str:

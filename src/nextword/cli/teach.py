@@ -13,6 +13,7 @@ from nextword.cli import drawing, teach_views
 from nextword.cli.common import command, console, echo_json, folder_argument, json_option
 from nextword.cli.lesson_rows import Row, Rows, longest_of
 from nextword.cli.lessons import held, wait_option
+from nextword.cli.numbers import Real, Whole
 from nextword.cli.reply import open_model
 from nextword.cli.teach_tasks import Task, check_given, task_of, tasks_of
 from nextword.teach import telling
@@ -41,6 +42,7 @@ SETTINGS = {  # of TeachingConfig: what its option says
     "largest_kl": "Nats per word that what it knows may move.",
     "seed": "Of which rehearsal comes when.",
 }
+NUMBERS: dict[type, click.ParamType[Any]] = {int: Whole(0), float: Real(least=0)}
 
 
 def teaching_options(function: FunctionT) -> FunctionT:
@@ -52,7 +54,7 @@ def teaching_options(function: FunctionT) -> FunctionT:
         shown = default or "the scope's own" if name == "learning_rate" else default
         function = click.option(
             f"--{name.replace('_', '-')}",
-            type=click.Choice(choices) if choices else hints[name],
+            type=click.Choice(choices) if choices else NUMBERS[hints[name]],
             help=f"{what}  [default: {shown}]",
         )(function)
     return function
@@ -110,7 +112,7 @@ class Teacher:
 @folder_argument
 @click.argument("texts", nargs=-1, metavar="[PROMPT REPLY]")
 @click.option("--phrasing", "phrasings", multiple=True, help="Another way to ask, only judged.")
-@click.option("--at", type=int, metavar="N", help="REPLY is the word to follow position N.")
+@click.option("--at", type=Whole(), metavar="N", help="REPLY is the word to follow position N.")
 @click.option("--file", metavar="FILE", help="Lessons to give one after another, - for stdin.")
 @click.option("--together", is_flag=True, help="With --file: all of them in one lesson.")
 @teaching_options
@@ -122,7 +124,7 @@ class Teacher:
 )
 @click.option(
     "--threads",
-    type=click.IntRange(min=0),
+    type=Whole(0),
     default=0,
     metavar="N",
     help="Threads.  [default: the machine's cores]",

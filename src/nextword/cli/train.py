@@ -1,16 +1,20 @@
 """`nextword train`: teach a new transformer text or dialogues."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from nextword.cli.columns import columns_option, parse_columns
 from nextword.cli.common import command, console, echo_json, json_option
+from nextword.cli.numbers import Real, Whole
+from nextword.common.formatting import count
 from nextword.errors import ConfigError, unknown
 
 if TYPE_CHECKING:
+    from nextword.learn.progress import Reporter
     from nextword.learn.request import TrainRequest
 
 PLACES = {  # option: where its value goes, a section of the request and a setting in it
@@ -29,25 +33,6 @@ PLACES = {  # option: where its value goes, a section of the request and a setti
     "seed": ("training", "seed"),
 }
 SECTIONS = ("model", "training")
-UNITS = {"k": 10**3, "m": 10**6, "g": 10**9}
-
-
-class Count(click.ParamType[int]):
-    """A whole number, with k, M or G for thousands, millions, milliards."""
-
-    name = "N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """`value` as a number."""
-        text = str(value).strip().lower().replace("_", "").replace(",", "")
-        unit = UNITS.get(text[-1:], 1)
-        try:
-            number = float(text[:-1] if unit > 1 else text) * unit
-        except ValueError:
-            self.fail(f"{value!r} is not a number; write for example 2000, 500k or 1.5M")
-        if number < 1 or number != int(number):
-            self.fail(f"{value!r} is not a whole number above 0")
-        return int(number)
 
 
 @command(
@@ -63,10 +48,16 @@ class Count(click.ParamType[int]):
 @click.option("--from", "start", metavar="FOLDER", help="Go on from this model's weights.")
 @click.option("--lessons", is_flag=True, help="Learn what --from's model was taught, too.")
 @click.option("--preset", metavar="NAME", help="seed, gpt2, llama, qwen3 (default) or nextword.")
-@click.option("--depth", type=int, help="The dial: d_model = 64 × depth, depth blocks and heads.")
-@click.option("--steps", type=Count(), help="Budget: optimizer steps.")
-@click.option("--tokens", type=Count(), help="Budget: tokens to learn from; 500k, 1.5M.")
-@click.option("--minutes", type=float, help="Budget: time; picks depth and steps. Default: 5.")
+@click.option(
+    "--depth", type=Whole(1), help="The dial: d_model = 64 × depth, depth blocks and heads."
+)
+@click.option("--steps", type=Whole(1, units=True), help="Budget: optimizer steps.")
+@click.option(
+    "--tokens", type=Whole(1, units=True), help="Budget: tokens to learn from; 500k, 1.5M."
+)
+@click.option(
+    "--minutes", type=Real(above=0), help="Budget: time; picks depth and steps. Default: 5."
+)
 @click.option(
     "--aim",
     metavar="AIM",
@@ -75,21 +66,23 @@ class Count(click.ParamType[int]):
 )
 @click.option("--config", "config_file", type=click.Path(path_type=Path), help="A TOML file.")
 @click.option("--tokenizer", metavar="KIND|FOLDER", help="bpe (default), words, characters.")
-@click.option("--vocab-size", type=Count(), help="Tokens of a tokenizer to be learned.")
-@click.option("--context", type=int, help="Tokens the model can look back on.")
-@click.option("--layers", type=int, help="Blocks, in place of the depth's.")
-@click.option("--heads", type=int, help="Heads, in place of the depth's.")
-@click.option("--width", type=int, help="d_model, in place of the depth's.")
-@click.option("--batch", type=int, help="Sequences per step.")
-@click.option("--accumulate", type=int, help="Work a batch through in so many parts.")
+@click.option(
+    "--vocab-size", type=Whole(1, units=True), help="Tokens of a tokenizer to be learned."
+)
+@click.option("--context", type=Whole(1), help="Tokens the model can look back on.")
+@click.option("--layers", type=Whole(0), help="Blocks, in place of the depth's.")
+@click.option("--heads", type=Whole(1), help="Heads, in place of the depth's.")
+@click.option("--width", type=Whole(1), help="d_model, in place of the depth's.")
+@click.option("--batch", type=Whole(1), help="Sequences per step.")
+@click.option("--accumulate", type=Whole(1), help="Work a batch through in so many parts.")
 @click.option("--optimizer", metavar="NAME", help="muon (default) or adamw.")
-@click.option("--learning-rate", type=float, help="Of AdamW.")
-@click.option("--dropout", type=float, help="Share dropped while training.")
+@click.option("--learning-rate", type=Real(least=0), help="Of AdamW.")
+@click.option("--dropout", type=Real(least=0), help="Share dropped while training.")
 @click.option("--learn", metavar="WHAT", help="everything (default) or replies.")
 @click.option("--precision", metavar="NAME", help="auto (default), float32, bfloat16, int16, int8.")
 @click.option("--device", metavar="NAME", help="auto (default), cpu, cuda or mps.")
-@click.option("--threads", type=int, help="Threads; default: the machine's cores.")
-@click.option("--seed", type=int, help="Of first weights, order and dropout. Default: 0.")
+@click.option("--threads", type=Whole(0), help="Threads; default: the machine's cores.")
+@click.option("--seed", type=Whole(0), help="Of first weights, order and dropout. Default: 0.")
 @click.option(
     "--held-out",
     metavar="SHARE|DATA",
@@ -155,24 +148,48 @@ def run(
     fresh: bool = False,
     tensorboard: bool = False,
     quiet: bool = False,
+    advice: bool = True,
     started: float,
 ) -> None:
-    """Train, telling how it goes on standard output."""
+    """Train, telling how it goes on standard output.
+
+    Args:
+        advice: end with the advice, which names options of `nextword train`.
+    """
     from nextword.learn.progress import reporter_for
     from nextword.learn.train import train as run_training
 
     events = request.out / "training" / "tensorboard" if tensorboard else None
     reporter = reporter_for(console(), quiet=quiet, as_json=as_json, tensorboard=events)
+    if not advice:
+        reporter = cast("Reporter", WithoutAdvice(reporter))
     trained = run_training(request, reporter=reporter, fresh=fresh, started=started)
     if as_json and not quiet:
         result = {"folder": trained.folder, "already": trained.already, **trained.summary()}
         echo_json({"event": "result"} | result, indent=None)
     elif trained.already and not quiet:
         click.echo(
-            f"this run was finished before, after {trained.steps} steps; --fresh starts over"
+            f"this run was finished before, after {count(trained.steps, 'step')}; "
+            "--fresh starts over"
         )
         for line in trained.lines():
-            click.echo(line)
+            if advice or not line.startswith("advice: "):
+                click.echo(line)
+
+
+class WithoutAdvice:
+    """A reporter that passes everything on but the advice."""
+
+    def __init__(self, reporter: "Reporter") -> None:
+        self._reporter = reporter
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the reporter has."""
+        return getattr(self._reporter, name)
+
+    def finish(self, lines: Sequence[str]) -> None:
+        """Report the result."""
+        self._reporter.finish([line for line in lines if not line.startswith("advice: ")])
 
 
 def with_lessons(request: "TrainRequest", *, quiet: bool) -> "TrainRequest":
@@ -194,8 +211,7 @@ def with_lessons(request: "TrainRequest", *, quiet: bool) -> "TrainRequest":
     left_out = write_lessons(Path(request.start), path)
     if left_out and not quiet:
         click.echo(
-            f"{left_out} single words that were corrected in a dialogue model are left out: they "
-            "are no replies",
+            f"left out, since it is no reply: {count(left_out, 'single word')} that was corrected",
             err=True,
         )
     return dataclasses.replace(request, data=(*request.data, str(path)))
@@ -280,6 +296,7 @@ def request_from(values: dict[str, Any], data: tuple[str, ...], out: Path) -> "T
     """
     import dataclasses
 
+    from nextword.config import config_from
     from nextword.learn.request import TrainRequest, refuse_beside_start
 
     allowed = {item.name for item in dataclasses.fields(TrainRequest)} - {"data", "out"}
@@ -290,6 +307,4 @@ def request_from(values: dict[str, Any], data: tuple[str, ...], out: Path) -> "T
             raise ConfigError(f"{key} is {value!r}; it must be a table, [{key}]")
     if values.get("start") is not None:
         refuse_beside_start(values.keys())  # also where a value is the default's
-    if isinstance(values.get("minutes"), int):
-        values["minutes"] = float(values["minutes"])
-    return TrainRequest(data=data, out=out, **values)
+    return config_from(TrainRequest, {"data": data, "out": out} | values)

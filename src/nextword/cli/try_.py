@@ -12,6 +12,7 @@ from nextword.cli.common import command, console
 from nextword.cli.look import show_verdicts
 from nextword.cli.reply import show_stream
 from nextword.cli.train import run
+from nextword.common.formatting import count
 from nextword.config import ReplyConfig
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def try_(out: Path, fresh: bool) -> None:
         depth=DEPTH,
         steps=STEPS,
     )
-    run(request, fresh=fresh, started=started)
+    run(request, fresh=fresh, advice=False, started=started)
     model = LanguageModel.load(out)
     heading(f'Every next word of "{LOOKED_AT}" and its reply, predicted and judged')
     reply = model.reply(LOOKED_AT, config=ReplyConfig(max_tokens=SHOWN))
@@ -76,7 +77,7 @@ def ask(model: "LanguageModel", question: str) -> None:
     show_stream(stream)
     result = stream.result
     ended = "the end token" if result.finish_reason == "stop" else "the length of the context"
-    click.echo(f"            ({len(result.tokens)} tokens, ended by {ended})\n")
+    click.echo(f"            ({count(len(result.tokens), 'token')}, ended by {ended})\n")
 
 
 def next_steps(out: Path) -> list[tuple[str, str]]:

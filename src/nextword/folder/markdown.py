@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterable
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+\-.!|~$^:=@])")
+# a dot or dash between digits, as in a version or a date, means nothing to Markdown
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$^:=@]|(?<!\d)[-.]|[-.](?!\d))")
 
 
 def escape(text: str) -> str:

@@ -99,7 +99,8 @@ def _load(dtype: torch.dtype) -> ctypes.CDLL | None:
     for more in FOR_THIS:
         found = _made_by([*compiler, *FLAGS, *more, *defined, *files])
         if found is not None:
-            return _declared(found, SIGNATURES[dtype])
+            with contextlib.suppress(AttributeError):  # CC made something else of our sources
+                return _declared(found, SIGNATURES[dtype])
     return None
 
 
@@ -114,25 +115,42 @@ def _declared(library: ctypes.CDLL, signatures: dict[str, list[Any]]) -> ctypes.
 
 def _made_by(command: list[str]) -> ctypes.CDLL | None:
     """What the command compiles, or what an earlier process has kept of it; None if it fails."""
-    with contextlib.ExitStack() as stack:
-        folder = cache_folder()
-        if folder is None:  # loaded from a folder that is gone a moment later
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        library = folder / f"kernels-{_fingerprint(command)}.so"
-        try:
+    try:
+        with contextlib.ExitStack() as stack:
+            folder = cache_folder()
+            if folder is None:  # loaded from a folder that is gone a moment later
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            library = folder / f"kernels-{_fingerprint(command)}.so"
             if not library.exists():
                 _compile(command, library)
             return ctypes.CDLL(str(library))
-        except (OSError, subprocess.SubprocessError):
-            return None
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
 
 
 def find_compiler() -> list[str] | None:
-    """How the C compiler is called: as `CC` has it, or by the first usual name that is found."""
+    """Return how to call the C compiler: as `CC` says, or by the first usual name that is found.
+
+    None where there is none, or where `CC` cannot be split into words; see `cc_problem`.
+    """
+    if cc_problem() is not None:
+        return None
     asked = shlex.split(os.environ.get("CC", ""))
     for words in (asked, *([name] for name in COMPILERS)):
         if words and shutil.which(words[0]):
             return words
+    return None
+
+
+def cc_problem() -> str | None:
+    """Return what is wrong with the environment's `CC` as a command line; None if nothing is."""
+    given = os.environ.get("CC", "")
+    try:
+        shlex.split(given)
+    except ValueError as error:  # a quote that is never closed, or a backslash at the end
+        return (
+            f"the environment variable CC is {given!r}, which is no command ({str(error).lower()})"
+        )
     return None
 
 
@@ -158,7 +176,7 @@ def _fingerprint(command: list[str]) -> str:
     sources = [path.read_text() for path in sorted(ROOM.glob("*.[ch]"))]
     facts = [*sources, found, Path(found).stat().st_mtime_ns, *command]
     text = "\n".join(map(str, [*facts, processor_name(), *features()]))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _compile(command: list[str], library: Path) -> None:

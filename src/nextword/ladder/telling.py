@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nextword.common.formatting import count
 from nextword.folder.markdown import enumerated
 from nextword.ladder.result import Ladder, Step, largest_gain
 from nextword.ladder.rungs import RATES, RUNGS
@@ -80,8 +81,8 @@ def _result(step: Step) -> Iterator[str]:
     if step.broken:
         reason = next(climb.broke for climb in step.climbs if climb.broke)
         yield (
-            f"Training broke off with {step.broken} of {len(step.climbs)} seeds; the first time "
-            f"because of this: {reason}."
+            f"Training broke off with {step.broken} of {count(len(step.climbs), 'seed')}; the "
+            f"first time because of this: {reason}."
         )
     if step.loss is not None:
         yield f"{_level(step)}{_compared(step)}"
@@ -93,7 +94,7 @@ def _level(step: Step) -> str:
     text = f"On this data: {step.loss:.3f} nats per token"
     if len(step.losses) > 1:
         spread = f"{min(step.losses):.3f} to {max(step.losses):.3f}"
-        text += f" ({spread} over {len(step.losses)} seeds)"
+        text += f" ({spread} over {count(len(step.losses), 'seed')})"
     return text
 
 
@@ -127,12 +128,12 @@ def _work(step: Step) -> str:
     climbs = step.climbs
     each = 1000 * sum(climb.seconds for climb in climbs) / max(1, sum(c.steps for c in climbs))
     text = (
-        f"In its time it took {step.steps:,.0f} steps of {each:.3g} ms, "
+        f"In its time it took {count(round(step.steps), 'step')} of {each:.3g} ms, "
         f"with {climbs[0].parameters:,} parameters"
     )
     if step.before is None or not step.before.steps:
         return f"{text}."
-    return f"{text}; the rung before took {step.before.steps:,.0f} steps."
+    return f"{text}; the rung before took {count(round(step.before.steps), 'step')}."
 
 
 def lead(ladder: Ladder) -> list[str]:
@@ -196,7 +197,7 @@ def rows(ladder: Ladder) -> list[tuple[str, ...]]:
 def method(ladder: Ladder) -> list[tuple[str, str]]:
     """How it was measured: what, and how."""
     machine = ladder.machine
-    where = f"{machine['processor']}, {machine['threads']} threads"
+    where = f"{machine['processor']}, {count(machine['threads'], 'thread')}"
     where += f", {machine['gpu']}" if "gpu" in machine else ""
     lines = [
         ("Data", "; ".join(ladder.data)),
@@ -207,8 +208,9 @@ def method(ladder: Ladder) -> list[tuple[str, str]]:
         ),
         (
             "Sizes",
-            f"width {ladder.width} on every rung; from their rungs on {ladder.heads} heads and "
-            f"{ladder.layers} blocks; batches of {ladder.batch} × {ladder.context} tokens",
+            f"width {ladder.width} on every rung; from their rungs on "
+            f"{count(ladder.heads, 'head')} and "
+            f"{count(ladder.layers, 'block')}; batches of {ladder.batch} × {ladder.context} tokens",
         ),
         (
             "Time",

@@ -3,6 +3,8 @@
 import math
 import unicodedata
 
+from nextword.common.formatting import size
+
 _KEPT = "\u200c\u200d"  # the joiners that Persian and emoji are written with
 _UNSEEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
@@ -68,8 +70,5 @@ def small(value: float) -> str:
 
 
 def progress(what: str, done: int, total: int) -> str:
-    """How far some work over bytes is: `tokenising 35 % of 5,000 MB`, `… of 47 kB`."""
-    units = ((1e6, "MB"), (1e3, "kB"), (1, "bytes"))
-    unit, name = next((each for each in units if total >= each[0]), units[-1])
-    size = f"{total / unit:,.0f} {name}"
-    return f"{what} {share(done / max(total, 1))} of {size}"
+    """How far some work over bytes is: `tokenising 35 % of 5,000 MB`."""
+    return f"{what} {share(done / max(total, 1))} of {size(total)}"

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 import nextword
+from nextword.common.formatting import count
 from nextword.evaluate.answers import AnswerScores
 from nextword.learn.data import Prepared
 from nextword.learn.data_facts import data_facts
@@ -214,7 +215,7 @@ def facts(
 ) -> list[tuple[str, str]]:
     """What is printed first, as names and values: data, model, budget, batch, machine."""
     config, model, decoder = plan.training, plan.model, trainer.decoder
-    heads = "1 head" if model.n_heads == 1 else f"{model.n_heads} heads"
+    heads = count(model.n_heads, "head")
     return [
         *(("data", line) for line in corpus.describe()),
         *data_facts(data, trainer.samples),

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from nextword.common.interrupts import Interrupted
 from nextword.errors import StoppedError
 
 
@@ -39,15 +40,15 @@ class StopSignals:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
-            raise KeyboardInterrupt
+            raise Interrupted(number)
         self.asked = True
 
 
 class _AtOnce(StopSignals):
-    """SIGTERM ends things as Ctrl-C does: at once, by a KeyboardInterrupt."""
+    """SIGTERM ends things as Ctrl-C does: at once, by an Interrupted."""
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        raise Interrupted(number)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """What the server says: plain JSON whose numbers are float32, and errors in one shape."""
 
+import asyncio
 import dataclasses
 import json
 import math
@@ -32,6 +33,8 @@ CODES: tuple[tuple[type[NextwordError], str], ...] = (
 )
 OTHER_CODE = "bad_setting"  # ConfigError, and whatever else a person can mend
 LINES = "application/x-ndjson"  # the kind of a stream: an event in each line
+# what ends a task or the process is no error to be answered; all else is, a library's panic too
+UNTOUCHED = (asyncio.CancelledError, KeyboardInterrupt, SystemExit, GeneratorExit)
 VERSION = "nextword-version"  # the header that says for which weights an answer is
 
 
@@ -110,12 +113,12 @@ def json_answer(
     )
 
 
-def error_event(error: Exception) -> dict[str, Any]:
+def error_event(error: BaseException) -> dict[str, Any]:
     """An error as the last event of a stream."""
     return {"event": "error"} | refusal(error)[1]
 
 
-def refusal(error: Exception) -> tuple[int, dict[str, Any]]:
+def refusal(error: BaseException) -> tuple[int, dict[str, Any]]:
     """The status of HTTP and the body that tell of an error; an unforeseen one shows no details.
 
     Its traceback goes to standard error.

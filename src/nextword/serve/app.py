@@ -13,6 +13,7 @@ from starlette.routing import Route
 from nextword.language_model import LanguageModel
 from nextword.serve.answers import (
     LINES,
+    UNTOUCHED,
     VERSION,
     RequestError,
     error_event,
@@ -164,7 +165,9 @@ class _Model:
         while True:
             try:
                 event = (await self._turns.run(request, lambda: next(events, None))).result
-            except Exception as error:
+            except UNTOUCHED:
+                raise
+            except BaseException as error:  # a library's panic is no Exception
                 event = error_event(error)
             if event is None:
                 return

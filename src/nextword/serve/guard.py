@@ -12,11 +12,12 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nextword.serve.answers import VERSION, RequestError, refusal, to_bytes
+from nextword.serve.answers import UNTOUCHED, VERSION, RequestError, refusal, to_bytes
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 ANY_ADDRESS = frozenset({"0.0.0.0", "::"})  # what a server listens on to be reached by every one
 LARGEST_BODY = 1_000_000  # bytes
+BAD_FRAMING = "bad_framing"
 METHODS = ("GET", "HEAD", "POST")
 POLICY = "; ".join(
     (
@@ -72,11 +73,15 @@ class Guard:
             await self.app(scope, receive, answer.send)
         except _GoneError:
             return
-        except Exception as error:
+        except UNTOUCHED:
+            raise
+        except BaseException as error:  # a library's panic is no Exception
             await answer.refuse(error)
 
     def _check(self, scope: Scope) -> None:
         """Refuse a request that no page of ours would send."""
+        if _all(scope, b"content-length") and _all(scope, b"transfer-encoding"):
+            raise bad_framing("the request has both a Content-Length and a Transfer-Encoding")
         if scope["method"] not in METHODS:
             allowed = ", ".join(METHODS)
             raise RequestError(
@@ -145,7 +150,7 @@ class _Answer:
             own.append((VERSION.encode(), self._version().encode()))
         return own + [(key.encode(), value.encode()) for key, value in HEADERS.items()]
 
-    async def refuse(self, error: Exception) -> None:
+    async def refuse(self, error: BaseException) -> None:
         """Answer with an error; too late where an answer has begun: then it is cut off."""
         status, value = refusal(error)
         if self._begun:
@@ -153,6 +158,8 @@ class _Answer:
         body = to_bytes(value)
         length = str(len(body)).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+        if isinstance(error, RequestError) and error.code == BAD_FRAMING:
+            headers.append((b"connection", b"close"))  # what follows may be no request of its own
         await self.send({"type": "http.response.start", "status": status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body})
 
@@ -198,6 +205,11 @@ def _check_body(scope: Scope) -> None:
     length = _only(scope, b"content-length") or "0"
     if length.isdecimal() and (len(length) > 12 or int(length) > LARGEST_BODY):
         raise _too_large()
+
+
+def bad_framing(problem: str) -> RequestError:
+    """Return the error for bytes of which nobody can tell where the request ends."""
+    return RequestError(problem, status=400, code=BAD_FRAMING)
 
 
 def _too_large() -> RequestError:

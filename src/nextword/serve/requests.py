@@ -6,6 +6,7 @@ that is recorded for a shared file rests on it (`recording.py`).
 
 import dataclasses
 import json
+import math
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -236,7 +237,9 @@ def config_of(kind: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
 
 def _load(data: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(data, parse_constant=_no_constant, object_pairs_hook=_once)
+        value = json.loads(
+            data, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=_once
+        )
     except RecursionError:
         raise RequestError("the body is nested too deeply to be read") from None
     except ValueError as error:  # not JSON, not UTF-8, or a number of thousands of digits
@@ -248,6 +251,13 @@ def _load(data: bytes) -> dict[str, Any]:
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is too large for a number")
+    return number
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 import uvicorn
 from starlette.applications import Starlette
 
+from nextword.serve.connections import Connection
+
 SECONDS_TO_END = 5  # for answers that are under way when the server is stopped
 
 
@@ -24,7 +26,7 @@ class _Server(uvicorn.Server):
         config = uvicorn.Config(
             app,
             loop="asyncio",
-            http="h11",  # the strict one, and always there
+            http=Connection,  # of h11: the strict one, and always there
             ws="none",
             lifespan="off",
             log_config=None,

@@ -16,6 +16,7 @@ from nextword.language_model import LanguageModel
 from nextword.learn.reservoir import read_reservoir
 from nextword.serve.answers import (
     LINES,
+    UNTOUCHED,
     VERSION,
     RequestError,
     error_event,
@@ -196,7 +197,9 @@ async def _lines(events: AsyncIterator[Event]) -> AsyncIterator[bytes]:
     try:
         async for event in events:
             yield to_bytes(event) + b"\n"
-    except Exception as error:
+    except UNTOUCHED:
+        raise
+    except BaseException as error:  # a library's panic is no Exception
         yield to_bytes(error_event(error)) + b"\n"
 
 

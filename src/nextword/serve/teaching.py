@@ -23,7 +23,7 @@ from starlette.requests import Request
 
 from nextword.language_model import LanguageModel
 from nextword.learn.lock import hold
-from nextword.serve.answers import RequestError, exact
+from nextword.serve.answers import UNTOUCHED, RequestError, exact
 from nextword.serve.turns import Answered, Turns, check_waited_for
 from nextword.teach.config import TeachingConfig
 from nextword.teach.lesson import Lesson, TeachingStep
@@ -262,7 +262,9 @@ class Lessons:
         """
         try:
             made = await work
-        except Exception:
+        except UNTOUCHED:
+            raise
+        except BaseException:  # a library's panic is no Exception
             if otherwise == "idle":
                 self._end()
             self._phase = otherwise

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from nextword.common.formatting import count
 from nextword.learn.readable import share, small, visible
 
 if TYPE_CHECKING:
@@ -184,6 +185,4 @@ def size(n_bytes: int) -> str:
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{max(n_bytes / 1e6, 1):,.0f} MB"
 
 
-def number(count: int, what: str) -> str:
-    """`1 step`, `2 steps`."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+number = count

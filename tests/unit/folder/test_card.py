@@ -68,7 +68,7 @@ def test_a_full_card_says_it_all() -> None:
         "| the same of real text | 2.0 % |",
         "Measured on 1,999 held-out tokens that it never learned from, 20 prompts and 50 outputs "
         "of 20 tokens, or shorter replies.",
-        "Advice: more data\\: the held\\-out loss is 17\\.6% above the training loss.",
+        "Advice: more data\\: the held\\-out loss is 17.6% above the training loss.",
         "](training/curves.svg)",
         "only the words of its vocabulary",
     ):

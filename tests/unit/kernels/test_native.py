@@ -113,3 +113,36 @@ def test_a_folder_that_cannot_be_written_to_is_not_used(own_cache: Path) -> None
 def test_without_a_home_there_is_no_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/cache")
     assert cache_folder() is None
+
+
+@pytest.mark.parametrize("cc", ['gcc "unclosed', "gcc 'x", "cc \\"])
+def test_a_cc_that_is_no_command_is_as_no_compiler_and_told(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch, cc: str
+) -> None:
+    monkeypatch.setenv("CC", cc)
+    assert native.find_compiler() is None
+    assert native._load(torch.float32) is None
+    assert f"CC is {cc!r}, which is no command" in str(native.cc_problem())
+
+
+@pytest.mark.parametrize(
+    "cc", ["", " ", "{folder}", "{folder}/plain", "./nowhere", "no\udcffthing"]
+)
+def test_a_cc_that_cannot_run_leaves_the_usual_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cc: str
+) -> None:
+    (tmp_path / "plain").write_text("no program")
+    monkeypatch.setenv("CC", cc.format(folder=tmp_path))
+    assert native.cc_problem() is None
+    assert native.find_compiler() in (None, ["cc"], ["gcc"], ["clang"])
+
+
+@pytest.mark.parametrize("body", ["exit 0", "exit 1", "kill -9 $$"])
+def test_a_cc_that_makes_no_library_is_as_no_compiler(
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    odd = tmp_path / "o\udcffdd"  # a name that is not UTF-8
+    odd.write_text(f"#!/bin/sh\n{body}\n")
+    odd.chmod(0o755)
+    monkeypatch.setenv("CC", str(odd))
+    assert native._load(torch.float32) is None

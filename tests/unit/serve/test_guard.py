@@ -8,7 +8,7 @@ from starlette.types import Receive, Scope, Send
 from tests.unit.serve.calls import HOST, Reply, call
 
 from nextword.errors import ConfigError
-from nextword.serve.guard import LARGEST_BODY, LOOPBACK, Guard
+from nextword.serve.guard import HEADERS, LARGEST_BODY, LOOPBACK, Guard
 
 JSON = ("content-type", "application/json")
 OWN = ("origin", f"http://{HOST}")
@@ -19,7 +19,7 @@ class Echo:
 
     def __init__(
         self,
-        error: Exception | None = None,
+        error: BaseException | None = None,
         *,
         begin: bool = False,
         headers: Sequence[tuple[bytes, bytes]] = (),
@@ -201,3 +201,16 @@ def test_a_hang_up_in_the_middle_of_a_body_reaches_nobody() -> None:
     echo = Echo()
     reply = call(guarded(echo), "POST", "/", headers=[JSON], body=[], hang_up_after=0)
     assert (reply.status, echo.calls) == (0, 0)
+
+
+class Panic(BaseException):
+    """As a library in Rust ends: no Exception (pyo3_runtime.PanicException)."""
+
+
+def test_a_librarys_panic_is_an_error_as_any_other(capsys: pytest.CaptureFixture[str]) -> None:
+    reply = call(guarded(Echo(Panic("index out of bounds"))), "GET", "/api/model")
+    assert refused(reply, 500, "internal")
+    for name, value in HEADERS.items():
+        assert reply.headers[name] == value
+    assert "index out of bounds" in capsys.readouterr().err
+    assert "index out of bounds" not in reply.body.decode()

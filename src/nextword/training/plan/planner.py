@@ -5,6 +5,7 @@ import math
 import time
 from typing import NamedTuple
 
+from nextword.common.formatting import count
 from nextword.config import ModelConfig, TrainingConfig
 from nextword.learn.compiling import settle
 from nextword.learn.data import Prepared
@@ -64,7 +65,7 @@ def make_plan(request: TrainRequest, data: Prepared, *, started: float) -> Plan:
     training = training_settings(request, data, batch=batch, steps=steps, often=often)
     model = model_at(request, data, depth_of(request))
     refit = refit_steps(steps) if data.learns_held_out and steps > 1 else 0
-    why = [f"{steps:,} steps"]
+    why = [count(steps, "step")]
     if refit:
         why.append(f"the last {refit:,} over everything that was given")
     plan = Plan(model, training, None, tuple(why), refit_steps=refit)
