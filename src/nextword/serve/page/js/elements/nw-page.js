@@ -26,6 +26,7 @@ export class NwPage extends Watching {
         <div class="controls">${this.#tabs()}${this.#theme()}</div>
         <nw-model-card></nw-model-card>
       </header>
+      ${store.state.recorded ? nothing : html`<nw-unkept-lesson></nw-unkept-lesson>`}
       <main>
         ${store.state.tab === 'teach' ? nothing : html`<nw-text></nw-text>${this.#stale()}`}
         ${this.#recorded()}
