@@ -1,5 +1,6 @@
 """`nextword lessons`: what is listed, and what an undo gives back."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ from rich.cells import cell_len
 from tests.cli.models import digest, run, saved, teach
 from tests.unit.teach import samples
 
-from nextword.cli.lesson_rows import Row, Rows
+from nextword.cli.lesson_rows import Row, Rows, cells
 from nextword.cli.lessons import no_longer_told
 from nextword.language_model import LanguageModel
 from nextword.learn.lock import hold

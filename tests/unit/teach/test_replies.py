@@ -96,9 +96,12 @@ def test_replies_are_those_of_greedy_decoding_and_every_change_is_found() -> Non
     first = next(pair for pair, kept in zip(before.pairs, same, strict=True) if not kept)
     after = [token for token in one_by_one(other, model, first.prompt) if token not in END]
     assert named[0].before != named[0].after
-    assert named[0].after == model.tokenizer.decode(
-        [token for token in after if token not in model.tokenizer.end_ids]
-    ).strip()
+    assert (
+        named[0].after
+        == model.tokenizer.decode(
+            [token for token in after if token not in model.tokenizer.end_ids]
+        ).strip()
+    )
 
 
 def test_without_time_a_seeded_sample_is_taken_and_counted() -> None:
@@ -130,7 +133,9 @@ def test_only_replies_of_the_data_are_guarded() -> None:
 
 
 @pytest.mark.parametrize("judge_all", [True, False])
-def test_a_lesson_reports_generated_replies(judge_all: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lesson_reports_generated_replies(
+    judge_all: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(replies, "KNOWN_SECONDS", -1.0)
     model = pupil()
     before = {prompt: model.reply(prompt).text for prompt in ("the cat", "who is the cat")}

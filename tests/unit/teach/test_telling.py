@@ -44,7 +44,8 @@ def test_whole_replies_come_first_and_those_that_changed_are_listed() -> None:
     told = telling.told(lesson())
     assert told.index(telling.replies(lesson())[0]) < told.index(telling.measures(lesson()))
     assert telling.replies(not_learned()) == [
-        "whole replies, generated: reliability 0 of 1 · locality 100 % of 64 known replies unchanged"
+        "whole replies, generated: reliability 0 of 1 · locality 100 % of 64 known replies "
+        "unchanged"
     ]
 
 
@@ -63,7 +64,8 @@ def test_of_an_older_record_no_replies_are_told() -> None:
 
 def test_without_phrasings_and_held_out_text_nothing_is_said_of_them() -> None:
     assert telling.measures(not_learned()) == (
-        "next words, after the right words before each: reliability 66.7 % (2 of 3) · locality 100 % of 4,096 known next words"
+        "next words, after the right words before each: reliability 66.7 % (2 of 3) · locality "
+        "100 % of 4,096 known next words"
     )
 
 
