@@ -198,7 +198,8 @@ def row_of(name: str, ones: Sequence[One], end: dict[str, Any]) -> dict[str, Any
 
 def _median(ones: Sequence[One], name: str) -> float:
     """The median of a share, in percent."""
-    return 100 * statistics.median(getattr(one, name) for one in ones)
+    shares: list[float] = [getattr(one, name) for one in ones]
+    return 100 * statistics.median(shares)
 
 
 def undone(folder: Path, sums: dict[str, str]) -> bool:
