@@ -1,13 +1,15 @@
 """What a model still predicts as it did: counted in the same way for every way to teach it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from nextword import LanguageModel
+from nextword.evaluate.answers import Pair
 from nextword.teach.correction import Correction, from_pair
+from nextword.teach.replies import changed, generated
 from nextword.text.corpus import open_corpus
 from nextword.text.dialogue import Dialogue
 
@@ -61,6 +63,32 @@ def watch(lm: LanguageModel, source: str) -> list[Known]:
     sequences = [as_correction(lm, item.turns[:-1], item.turns[-1]) for item in dialogues]
     prompts = (item.turns[0] for item in dialogues)
     return list(map(Known, prompts, sequences, predictions(lm, sequences)))
+
+
+def replies(lm: LanguageModel, source: str) -> dict[str, Pair]:
+    """What the model replies now to each prompt of a source, generated; by the prompt's text."""
+    dialogues = [item for item in open_corpus([source]) if isinstance(item, Dialogue)]
+    asked = {item.turns[0]: as_correction(lm, item.turns[:1], item.turns[1]) for item in dialogues}
+    prompts = [item.given for item in asked.values()]
+    made = generated(lm.decoder, prompts, lm.tokenizer, kind=lm.kind)
+    pairs = (Pair(prompt, reply) for prompt, reply in zip(prompts, made, strict=True))
+    return dict(zip(asked, pairs, strict=True))
+
+
+def unchanged(lm: LanguageModel, before: Mapping[str, Pair], answered: Iterable[str]) -> float:
+    """Share of the replies that are the same, token for token, but for prompts answered anew."""
+    names = set(answered)
+    left = [pair for prompt, pair in before.items() if prompt not in names]
+    return 1 - len(changed(lm.decoder, left, pad_id=lm.tokenizer.pad_id)) / len(left)
+
+
+def says(lm: LanguageModel, corrections: Sequence[Correction]) -> list[bool]:
+    """For each, whether the generated reply is the right one."""
+    prompts = [item.given for item in corrections]
+    made = generated(lm.decoder, prompts, lm.tokenizer, kind=lm.kind)
+    return [
+        reply == item.ids[len(item.given) :] for reply, item in zip(made, corrections, strict=True)
+    ]
 
 
 def kept(

@@ -267,7 +267,8 @@ class LanguageModel:
         self, pairs: Sequence[Pair | Correction], *,
         phrasings: Sequence[Prompt] | Sequence[Sequence[Prompt]] = (),
         config: TeachingConfig | None = None, rehearse: str | Path | None = None,
-        on_step: Callable[[TeachingStep], None] | None = None, keep: bool = False, **settings: Any,
+        also_prompt: bool = False, on_step: Callable[[TeachingStep], None] | None = None,
+        keep: bool = False, **settings: Any,
     ) -> Lesson:  # fmt: skip
         """Correct what the model says: adjust its weights until every taught word is right.
 
@@ -279,6 +280,7 @@ class LanguageModel:
             phrasings: other ways to ask, judged only; of several pairs one list for each.
             config: how; or its fields as `settings`, for example `margin=0.9`.
             rehearse: a file of what must stay; None: what the folder keeps of the training data.
+            also_prompt: teach every word of the prompts, too, not only the replies.
             on_step: is told every step.
             keep: write what was learned to the folder, which is held from the beginning.
 
@@ -287,19 +289,24 @@ class LanguageModel:
             NextwordError: see `from_pair`, `Teaching` and `Lesson.keep`.
         """
         lesson = partial(
-            self.teaching, pairs, phrasings=phrasings, config=config, rehearse=rehearse, **settings
-        )
+            self.teaching, pairs, phrasings=phrasings, config=config, rehearse=rehearse,
+            also_prompt=also_prompt, **settings,
+        )  # fmt: skip
         return teach(self, lesson, on_step=on_step, keep=keep)
 
     def teaching(
         self, pairs: Sequence[Pair | Correction], *,
         phrasings: Sequence[Prompt] | Sequence[Sequence[Prompt]] = (),
-        config: TeachingConfig | None = None, rehearse: str | Path | None = None, **settings: Any,
+        config: TeachingConfig | None = None, rehearse: str | Path | None = None,
+        also_prompt: bool = False, **settings: Any,
     ) -> Teaching:  # fmt: skip
         """A lesson to be taken step by step; arguments and errors as `teach`."""
         if self._edits:
             raise ConfigError("a lesson cannot be taught inside an edit; teach outside of it")
-        return begin(self, pairs, phrasings, config=config, rehearse=rehearse, **settings)
+        return begin(
+            self, pairs, phrasings, config=config, rehearse=rehearse, also_prompt=also_prompt,
+            **settings,
+        )  # fmt: skip
 
     def correction(self, ids: Sequence[int], right: str | int) -> Correction:
         """That after a sentence's tokens this word should follow; see `at_position`."""

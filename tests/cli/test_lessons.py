@@ -1,5 +1,6 @@
 """`nextword lessons`: what is listed, and what an undo gives back."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ from rich.cells import cell_len
 from tests.cli.models import digest, run, saved, teach
 from tests.unit.teach import samples
 
-from nextword.cli.lesson_rows import Row, Rows
+from nextword.cli.lesson_rows import Row, Rows, cells
 from nextword.cli.lessons import no_longer_told
 from nextword.language_model import LanguageModel
 from nextword.learn.lock import hold
@@ -142,8 +143,18 @@ def test_rows_fit_and_columns_stand_under_their_names(width: int | None) -> None
         assert max(map(cell_len, lines)) <= width
     if width is None or width >= 80:
         head, line = lines
-        assert head.index("locality") + len("locality") == line.index("99.8 %") + len("99.8 %")
+        assert head.index("locality") + len("locality") == line.index("98.4 %") + len("98.4 %")
         assert line.split()[:3] == ["7", "not", "learned"]
     else:
         assert lines[0].startswith("   7  who sat")
         assert "not learned · reliability 100 %" in lines[1]
+
+
+def test_a_record_without_generated_replies_shows_next_words_in_parentheses() -> None:
+    sentences = tuple(
+        dataclasses.replace(each, exact_before=None, exact_after=None)
+        for each in samples.lesson().sentences
+    )
+    older = samples.lesson(sentences=sentences, known_replies=None)
+    assert cells(older) == ("(100 %)", "(66.7 %)", "(99.8 %)", "0.5")
+    assert cells(samples.lesson()) == ("100 %", "0 %", "98.4 %", "0.5")

@@ -54,7 +54,8 @@ def test_what_is_learned_is_kept_and_told(folder: Path) -> None:
     order = [
         "who sat ? → a cat",
         "Asked otherwise, not trained on: tell me who sat → a cat",
-        "reliability 100 % (3 of 3) · generality ",
+        "whole replies, generated: reliability 1 of 1 · generality ",
+        "next words, after the right words before each: reliability 100 % (3 of 3) · generality ",
         "loss ",
         "changed most",
         "Why “",
@@ -292,3 +293,21 @@ def test_the_live_line_is_drawn_on_a_terminal_only(
     assert ("step 0 · loss 1.0000" in file.getvalue()) == terminal
     assert ("judging …" in file.getvalue()) == terminal
     assert "step 1" not in file.getvalue()
+
+
+def test_also_prompt_teaches_every_word_of_the_prompt(folder: Path) -> None:
+    result = teach(folder, "who sat ?", "a cat", "--also-prompt", "--json")
+    assert result.exit_code == 0, result.output
+    (sentence,) = json.loads(result.stdout)["sentences"]
+    assert [item["position"] for item in sentence["positions"]] == list(range(6))
+    assert all(item["after"]["right"] for item in sentence["positions"])
+    model = LanguageModel.load(folder)
+    assert all(each.right for each in model.verdicts(["who sat ?", "a cat"])[:6])
+
+
+def test_judge_all_is_a_setting_of_the_lesson(folder: Path) -> None:
+    for options, expected in (([], False), (["--judge-all"], True)):
+        result = teach(folder, "who sat ?", "a cat", "--dry-run", "--json", *options)
+        lesson = json.loads(result.stdout)
+        assert lesson["config"]["judge_all"] is expected
+        assert lesson["known_replies"]["n"] == lesson["known_replies"]["of"] > 0

@@ -4,7 +4,9 @@ import pytest
 import torch
 from tests.unit.teach.pupils import pupil
 
+from nextword.evaluate.answers import Pair
 from nextword.teach.config import TeachingConfig
+from nextword.teach.replies import changed, generated
 from nextword.teach.scope import Apprentice, copy_with
 
 
@@ -24,3 +26,19 @@ def test_the_copy_computes_what_its_change_makes_of_the_weights(scope: str) -> N
         made = copy_with(model.decoder, applied)(tokens)
         assert not torch.allclose(made, model.decoder(tokens), atol=1e-2)
         torch.testing.assert_close(apprentice.decoder(tokens), made, rtol=1e-4, atol=1e-4)
+
+
+def test_a_forward_pass_finds_the_replies_that_generating_finds_changed() -> None:
+    model = pupil()
+    prompts = ["who is she", "the cat", "a mat ?", "my sister", "she sat on a mat", "who ?"]
+    given = [tuple(model.ids([prompt])) for prompt in prompts]
+    before = generated(model.decoder, given, model.tokenizer, kind="dialogue")
+    assert model.teach(
+        [("who is she", "my sister .")], learning_rate=0.1, rehearsal_weight=0.0, largest_kl=99.0
+    ).learned
+    after = generated(model.decoder, given, model.tokenizer, kind="dialogue")
+    pairs = [Pair(prompt, reply) for prompt, reply in zip(given, before, strict=True)]
+    found = changed(model.decoder, pairs, pad_id=model.tokenizer.pad_id)
+    otherwise = [was != now for was, now in zip(before, after, strict=True)]
+    assert [pair in found for pair in pairs] == otherwise
+    assert any(otherwise)

@@ -75,14 +75,26 @@ class Rows:
 
 
 def cells(lesson: "Lesson") -> tuple[str, ...]:
-    """Reliability, generality, locality of what is known, and the seconds of the steps."""
-    count, of = telling.rights(lesson, "phrasing")
+    """Reliability, generality, locality of what is known, and the seconds of the steps.
+
+    They are of whole replies; where none were generated, of next words, in parentheses.
+    """
+    found = lesson.known_replies
     return (
-        telling.part(*telling.rights(lesson, "taught")),
-        telling.part(count, of) if of else "–",
-        telling.part(lesson.known.kept, lesson.known.n),
+        _measure(telling.exact(lesson, "taught"), telling.rights(lesson, "taught")),
+        _measure(telling.exact(lesson, "phrasing"), telling.rights(lesson, "phrasing")),
+        _measure(
+            (found.unchanged, found.n) if found else (0, 0), (lesson.known.kept, lesson.known.n)
+        ),
         f"{lesson.seconds:.1f}",
     )
+
+
+def _measure(replies: tuple[int, int], words: tuple[int, int]) -> str:
+    """`98.7 %` of whole replies, else `(99.8 %)` of next words; `–` without either."""
+    if replies[1]:
+        return telling.part(*replies)
+    return f"({telling.part(*words)})" if words[1] else "–"
 
 
 def longest_of(titles: list[str]) -> int:

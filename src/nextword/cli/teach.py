@@ -67,12 +67,14 @@ class Teacher:
     Attributes:
         rehearse: a file of what must stay known; None: the model's own training data.
         keeps: whether what was learned is written to the folder.
+        also_prompt: whether the words of the prompts are taught, too.
     """
 
     model: "LanguageModel"
     config: TeachingConfig
     rehearse: Path | None
     keeps: bool
+    also_prompt: bool = False
 
     def begin(self, task: Task) -> "Teaching":
         """Look at what is wrong, at the memory there is, and for a rehearsal."""
@@ -81,6 +83,7 @@ class Teacher:
             phrasings=task.phrasings,
             config=self.config,
             rehearse=self.rehearse,
+            also_prompt=self.also_prompt,
         )
 
     def give(self, teaching: "Teaching") -> "Lesson":
@@ -114,8 +117,14 @@ class Teacher:
 @click.option("--phrasing", "phrasings", multiple=True, help="Another way to ask, only judged.")
 @click.option("--at", type=Whole(), metavar="N", help="REPLY is the word to follow position N.")
 @click.option("--file", metavar="FILE", help="Lessons to give one after another, - for stdin.")
+@click.option("--also-prompt", is_flag=True, help="Teach every word of the prompt, too.")
 @click.option("--together", is_flag=True, help="With --file: all of them in one lesson.")
 @teaching_options
+@click.option(
+    "--judge-all",
+    is_flag=True,
+    help="Compare every known reply, not a sample of about ten seconds.",
+)
 @click.option(
     "--rehearse",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -140,6 +149,8 @@ def teach(
     at: int | None,
     file: str | None,
     together: bool,
+    also_prompt: bool,
+    judge_all: bool,
     rehearse: Path | None,
     threads: int,
     device: str,
@@ -157,7 +168,8 @@ def teach(
     """
     check_given(texts, phrasings=phrasings, at=at, file=file, together=together)
     config = TeachingConfig(
-        **{name: value for name, value in settings.items() if value is not None}
+        judge_all=judge_all,
+        **{name: value for name, value in settings.items() if value is not None},
     )
     from nextword.learn.threads import limited_threads
     from nextword.teach.reading import read_lessons
@@ -171,7 +183,10 @@ def teach(
             tasks = [task_of(model, *texts, phrasings=phrasings, at=at)]
         else:
             tasks = tasks_of(model, given, together=together)
-        teacher = Teacher(model=model, config=config, rehearse=rehearse, keeps=not dry_run)
+        teacher = Teacher(
+            model=model, config=config, rehearse=rehearse, keeps=not dry_run,
+            also_prompt=also_prompt,
+        )  # fmt: skip
         show = show_nothing if as_json else show_rows if one_by_one else show_one
         lessons = show(teacher, tasks)
     if as_json:

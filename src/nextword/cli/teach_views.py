@@ -87,7 +87,7 @@ def show_lesson(screen: "Console", lesson: "Lesson") -> None:
     """Print the whole report; of a lesson that was not learned, how far it came."""
     for sentence in lesson.sentences:
         show_sentence(screen, sentence, learned=lesson.learned)
-    lines = [telling.measures(lesson)]
+    lines = [*telling.replies(lesson), telling.measures(lesson)]
     if lesson.outcome == "learned":
         lines += telling.newly_wrong(lesson)
     for line in [*lines, telling.course(lesson), *telling.changes(lesson)]:

@@ -111,13 +111,15 @@ class ReplyTo(Read):
 class TeachThis(Body):
     """What to teach: pairs, each its prompt's turns and then the reply, or one word of a sentence.
 
-    `right`, a token or a text, is what should have come after the last of `ids`.
+    `right`, a token or a text, is what should have come after the last of `ids`. With `also_prompt`
+    the words before it are taught, too.
     """
 
     pairs: tuple[tuple[str, ...], ...] | None = None
     ids: tuple[int, ...] | None = None
     right: int | str | None = None
     phrasings: tuple[str, ...] = ()
+    also_prompt: bool = False
     config: Mapping[str, Any] = field(default_factory=dict)
 
 

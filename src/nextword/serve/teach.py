@@ -42,6 +42,7 @@ from nextword.teach.correction import Correction, Pair
 from nextword.teach.methods import methods
 from nextword.teach.records import Kept, Records
 from nextword.teach.scope import resolve
+from nextword.teach.telling import lesson_title
 
 if TYPE_CHECKING:
     from nextword.teach.teaching import Teaching
@@ -64,6 +65,7 @@ def teach_routes(lm: LanguageModel, turns: Turns, lessons: Lessons) -> list[Rout
     return [
         *(Route(path, answer, methods=["POST"]) for path, answer in posts.items()),
         Route("/api/lessons", asked.lessons, methods=["GET"]),
+        Route("/api/teach/state", asked.state, methods=["GET"]),
         Route("/api/teach/others", asked.others, methods=["GET"]),
     ]
 
@@ -145,6 +147,18 @@ class _Teach:
         }
         return self._answer(answer | listed)
 
+    async def state(self, _: Request) -> Response:
+        """Whether a lesson is under way, or in force without being kept; for every tab."""
+        unkept = self._lessons.unkept
+        return self._answer(
+            {
+                "version": self._turns.version,
+                "folder": self._lm.folder is not None,
+                "teaching": self._lessons.teaching,
+                "unkept": None if unkept is None else lesson_title(unkept),
+            }
+        )
+
     async def others(self, _: Request) -> Response:
         """Other sentences, to see what a lesson does to them."""
         sentences = await run_in_threadpool(_others, self._lm)
@@ -209,7 +223,9 @@ def _teaching(lm: LanguageModel, body: TeachThis, config: TeachingConfig) -> "Te
     if (body.ids is None) == (body.pairs is None):
         raise RequestError("give either pairs, or ids and right", param="pairs")
     taught = _pairs(body.pairs or ()) if body.ids is None else [_word(lm, body.ids, body.right)]
-    return lm.teaching(taught, phrasings=list(body.phrasings), config=config)
+    return lm.teaching(
+        taught, phrasings=list(body.phrasings), config=config, also_prompt=body.also_prompt
+    )
 
 
 def _pairs(given: Sequence[Sequence[str]]) -> list[Pair | Correction]:
@@ -259,6 +275,9 @@ def _item(kept: Kept, status: str) -> dict[str, Any]:
         "reliability": lesson["reliability"],
         "generality": lesson["generality"],
         "locality": lesson["known"]["share"],
+        "reply_reliability": lesson.get("reply_reliability"),  # older records have none
+        "reply_generality": lesson.get("reply_generality"),
+        "reply_locality": (lesson.get("known_replies") or {}).get("share"),
         "seconds": lesson["seconds"],
         "status": status,
     }

@@ -30,6 +30,7 @@ class TeachingConfig:
     largest_kl: float = 0.02  # nats per position that the rehearsal's predictions may move
     steps: int = 200  # at most so many
     seconds: float = 60.0  # at most so long
+    judge_all: bool = False  # compare all replies elsewhere, not a sample of about ten seconds
     judged_tokens: int = 4096  # of rehearsal and held-out text each, to judge what else changed
     seed: int = 0  # of which rehearsal sequences come when
 

@@ -1,8 +1,8 @@
 """What is to be learned: a sequence of tokens, and the positions whose next word was wrong."""
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 from nextword.errors import ConfigError, ContextError, DataError
@@ -23,6 +23,7 @@ class Correction:
         learned: positions, from 0, whose next token is to be learned: `ids[position + 1]`.
         prompt, reply: as given; for a single word the prompt is empty, and the reply is its text.
         kind: "pair", or "word" for a place in a sentence.
+        reply_from: index in `ids` at which the reply begins; 0: after the first learned position.
     """
 
     ids: tuple[int, ...]
@@ -30,6 +31,12 @@ class Correction:
     prompt: tuple[str, ...]
     reply: str
     kind: Literal["pair", "word"]
+    reply_from: int = 0
+
+    @property
+    def given(self) -> tuple[int, ...]:
+        """Return the tokens before the reply or the right word."""
+        return self.ids[: self.reply_from or self.learned[0] + 1]
 
     @property
     def targets(self) -> tuple[int, ...]:
@@ -160,6 +167,37 @@ def phrasing_of(
         )
     pair = (prompt, correction.reply)
     return from_pair(pair, prompting, kind=kind, context_length=context_length)
+
+
+def with_prompts(
+    corrections: Sequence[Correction], *, unknown_id: int | None = None
+) -> list[Correction]:
+    """Return the corrections with every word of their prompts to be learned, too.
+
+    Where two of them begin alike and go on differently, no model can predict both: such a word of
+    a prompt is left out, and so is one that the tokenizer does not know.
+
+    Args:
+        unknown_id: the token of unknown words.
+    """
+    following: dict[tuple[int, ...], set[int]] = {}
+    for item in corrections:
+        for place in range(len(item.ids) - 1):
+            following.setdefault(item.ids[: place + 1], set()).add(item.ids[place + 1])
+    return [_with_prompt(item, following, unknown_id) for item in corrections]
+
+
+def _with_prompt(
+    item: Correction, following: Mapping[tuple[int, ...], set[int]], unknown_id: int | None
+) -> Correction:
+    first = len(item.given) - 1
+    prompt = [
+        place
+        for place in range(first)
+        if len(following[item.ids[: place + 1]]) == 1 and item.ids[place + 1] != unknown_id
+    ]
+    learned = (*prompt, *(place for place in item.learned if place >= first))
+    return replace(item, learned=learned, reply_from=first + 1)
 
 
 def check_agreement(corrections: Sequence[Correction]) -> None:

@@ -1,7 +1,7 @@
 """What a model was taught before, so that a new lesson leaves it standing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -36,13 +36,13 @@ class History:
         return copy_with(decoder, self.anchor) if self.anchor else None
 
     def apart_from(self, corrections: Sequence[Correction]) -> list[Correction]:
-        """The lessons that do not want another word where the corrections want one."""
+        """Return the lessons that do not want another word where the corrections want one.
+
+        Of a lesson whose reply agrees, only those words of the prompt that do not are left out.
+        """
         wanted = dict(pair for item in corrections for pair in _wants(item).items())
-        return [
-            lesson
-            for lesson in self.lessons
-            if all(wanted.get(before, word) == word for before, word in _wants(lesson).items())
-        ]
+        kept = (_agreeing(lesson, wanted) for lesson in self.lessons)
+        return [lesson for lesson in kept if lesson is not None]
 
     def after(
         self, corrections: Sequence[Correction], before: Mapping[str, Tensor], version: str
@@ -99,10 +99,27 @@ def _taught(lesson: Mapping[str, Any]) -> list[Correction]:
             prompt=tuple(sentence["prompt"]),
             reply=sentence["reply"],
             kind="pair" if sentence["prompt"] else "word",
+            reply_from=sentence.get("reply_from", 0),  # older records have none
         )
         for sentence in lesson["sentences"]
         if sentence["role"] == "taught"
     ]
+
+
+def _agreeing(lesson: Correction, wanted: Mapping[tuple[int, ...], int]) -> Correction | None:
+    """A lesson without the words of its prompt that are wanted otherwise; None: its reply is."""
+    wants = _wants(lesson)
+    otherwise = {
+        place
+        for place, (before, word) in zip(lesson.learned, wants.items(), strict=True)
+        if wanted.get(before, word) != word
+    }
+    if not otherwise:
+        return lesson
+    if max(otherwise) >= len(lesson.given) - 1:
+        return None
+    learned = tuple(place for place in lesson.learned if place not in otherwise)
+    return replace(lesson, learned=learned, reply_from=len(lesson.given))
 
 
 def _wants(correction: Correction) -> dict[tuple[int, ...], int]:

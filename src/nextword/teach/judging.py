@@ -24,10 +24,11 @@ from nextword.teach.lesson import (
 )
 from nextword.text.tokenizer import Tokenizer
 
-REPLY_TOKENS = 60  # of what the model says to a prompt
+REPLY_TOKENS = 60  # of what the model says to a prompt, but never fewer than the right reply has
 CONTRIBUTIONS = 12  # of an account, on each side
 Role = Literal["taught", "phrasing"]
-Said = tuple[list[tuple[Side, ...]], list[str | None]]  # for each correction: sides and reply
+Reply = tuple[str | None, bool | None]  # a generated reply, and whether it is the right one
+Said = tuple[list[tuple[Side, ...]], list[Reply]]  # for each correction
 
 
 @adaptive_threads()
@@ -68,15 +69,25 @@ def _side(row: Tensor, token_id: int, tokenizer: Tokenizer) -> Side:
 
 def _replies(
     decoder: Decoder, corrections: Sequence[Correction], tokenizer: Tokenizer
-) -> list[str | None]:
-    """What the decoder says to the prompts; None for the correction of a single word."""
-    prompts = [item.ids[: item.learned[0] + 1] for item in corrections if item.kind == "pair"]
+) -> list[Reply]:
+    """Generate what the decoder says to the prompts; (None, None) for a single word."""
+    pairs = [item for item in corrections if item.kind == "pair"]
+    longest = max((len(item.ids) - len(item.given) for item in pairs), default=0)
     made = generate_many(
-        decoder, prompts, ReplyConfig(max_tokens=REPLY_TOKENS), end_ids=tokenizer.end_ids,
+        decoder, [item.given for item in pairs],
+        ReplyConfig(max_tokens=max(REPLY_TOKENS, longest)), end_ids=tokenizer.end_ids,
         pad_id=tokenizer.pad_id,
     )  # fmt: skip
-    texts = iter([tokenizer.decode(ids) for ids in made])
-    return [next(texts) if item.kind == "pair" else None for item in corrections]
+    replies = iter([
+        (tokenizer.decode(ids), _is_reply(ids, item)) for item, ids in zip(pairs, made, strict=True)
+    ])  # fmt: skip
+    return [next(replies) if item.kind == "pair" else (None, None) for item in corrections]
+
+
+def _is_reply(ids: Sequence[int], correction: Correction) -> bool:
+    """Whether a generated reply is the right one; of a text, whether it begins so."""
+    wanted = correction.ids[len(correction.given) :]  # of a dialogue with its end token
+    return tuple(ids[: len(wanted)]) == wanted
 
 
 def sentences(
@@ -93,8 +104,11 @@ def sentences(
             positions=tuple(_positions(row, item, before[0][row], after[0][row], tokenizer)),
             right_before=all(side.right for side in before[0][row]),
             right_after=all(side.right for side in after[0][row]),
-            reply_before=before[1][row],
-            reply_after=after[1][row],
+            reply_before=before[1][row][0],
+            reply_after=after[1][row][0],
+            exact_before=before[1][row][1],
+            exact_after=after[1][row][1],
+            reply_from=len(item.given),
         )
         for row, item in enumerate(corrections)
     )
@@ -122,6 +136,13 @@ def share_right(judged: Sequence[JudgedSentence], role: Role) -> float | None:
     """The share of the targets of one role that are right after; None without any."""
     found = [place.after.right for item in judged if item.role == role for place in item.positions]
     return sum(found) / len(found) if found else None
+
+
+def share_exact(judged: Sequence[JudgedSentence], role: Role) -> float | None:
+    """Return the share of the prompts of one role whose generated reply is the right one."""
+    found = [item.exact_after for item in judged if item.role == role]
+    known = [exact for exact in found if exact is not None]
+    return sum(known) / len(known) if known else None
 
 
 def mean_losses(judged: Sequence[JudgedSentence]) -> tuple[float, float]:

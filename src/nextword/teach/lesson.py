@@ -16,6 +16,7 @@ from nextword.settings import config_from
 from nextword.teach.config import Scope, TeachingConfig
 from nextword.teach.measures import (
     SUCCESS,
+    ChangedReply,
     CurvePoint,
     JudgedPosition,
     JudgedSentence,
@@ -23,6 +24,7 @@ from nextword.teach.measures import (
     MatrixChange,
     NewlyWrong,
     Outcome,
+    ReplyLocality,
     Side,
     TeachingStep,
     WordAccount,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SUCCESS",
+    "ChangedReply",
     "CurvePoint",
     "JudgedPosition",
     "JudgedSentence",
@@ -45,11 +48,15 @@ __all__ = [
     "MatrixChange",
     "NewlyWrong",
     "Outcome",
+    "ReplyLocality",
     "Side",
     "Student",
     "TeachingStep",
     "WordAccount",
 ]
+
+
+_WITH_SHARE = ("known", "held_out", "known_replies", "held_out_replies")
 
 
 class Student(Protocol):
@@ -116,9 +123,14 @@ class Lesson:
         learned: whether every target is right now; if not, the weights are as they were.
         why: the outcome as a whole sentence.
         sentences: what was taught, then its other phrasings.
-        reliability: share of the taught targets that are right after.
-        generality: share of the phrasings' targets, which were not trained on; None without any.
-        known, held_out: what else stayed, of the rehearsal and of text never rehearsed.
+        reliability: share of the taught targets that are right after, given the right words
+            before each (teacher forcing).
+        generality: the same of the phrasings' targets, which were not trained on; None without any.
+        reply_reliability: share of the taught prompts whose generated reply is the taught one.
+        reply_generality: the same of the phrasings. Both None without any, and in older records.
+        known, held_out: which next words stayed, of the rehearsal and of text never rehearsed.
+        known_replies, held_out_replies: which generated replies stayed; None without any.
+        changed_replies: at most 50 of the `n_changed_replies`.
         newly_wrong: at most 50 of the `n_newly_wrong`.
         n_contradicted: rehearsed positions left out because the lesson says otherwise.
         rehearsal: what was rehearsed, in words.
@@ -159,6 +171,12 @@ class Lesson:
     version_before: str
     version_after: str
     number: int | None = None
+    reply_reliability: float | None = None
+    reply_generality: float | None = None
+    known_replies: ReplyLocality | None = None
+    held_out_replies: ReplyLocality | None = None
+    changed_replies: tuple[ChangedReply, ...] = ()
+    n_changed_replies: int = 0
     _link: Link | None = field(repr=False, compare=False, default=None)
 
     def keep(self, *, wait: float = 0.0, held: bool = False) -> "Lesson":
@@ -200,8 +218,8 @@ class Lesson:
         """All of it, for a file or an answer."""
         values = dataclasses.asdict(dataclasses.replace(self, _link=None))
         del values["_link"]
-        for name in ("known", "held_out"):
-            found: Locality | None = getattr(self, name)
+        for name in _WITH_SHARE:
+            found: Locality | ReplyLocality | None = getattr(self, name)
             if found is not None:
                 values[name]["share"] = found.share
         return values
@@ -214,7 +232,7 @@ class Lesson:
             ConfigError: something is missing, unknown or of another type.
         """
         given = dict(values)
-        for name in ("known", "held_out"):
+        for name in _WITH_SHARE:
             if given.get(name) is not None:
                 given[name] = {key: item for key, item in given[name].items() if key != "share"}
         return config_from(cls, given)

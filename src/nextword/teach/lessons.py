@@ -18,6 +18,7 @@ from nextword.teach.correction import (
     from_pair,
     phrasing_of,
     phrasings_by_pair,
+    with_prompts,
 )
 from nextword.teach.lesson import Lesson, Student, TeachingStep
 from nextword.teach.teaching import Teaching
@@ -60,6 +61,7 @@ def begin(
     *,
     config: TeachingConfig | None = None,
     rehearse: str | Path | None = None,
+    also_prompt: bool = False,
     **settings: Any,
 ) -> Teaching:
     """A lesson to be taken step by step.
@@ -69,6 +71,7 @@ def begin(
         pairs, phrasings: see `corrections_of`.
         config: how; or its fields, as `settings`.
         rehearse: a file of what must stay; None: what the folder keeps of the training data.
+        also_prompt: teach every word of the prompts, too.
 
     Raises:
         ConfigError: config and settings both, or a wrong one.
@@ -78,6 +81,8 @@ def begin(
         raise ConfigError(f"both config and {next(iter(settings))} are given; give one of them")
     chosen = config or config_from(TeachingConfig, settings)
     taught, asked = corrections_of(student, pairs, phrasings)
+    if also_prompt:
+        taught = with_prompts(taught, unknown_id=student.tokenizer.unknown_id)
     file = None if rehearse is None else Path(rehearse)
     return Teaching(student, taught, asked, config=chosen, rehearse=file)
 

@@ -89,6 +89,9 @@ class JudgedSentence:
         prompt, reply, ids: see `Correction`.
         right_before, right_after: whether every target was the most likely word.
         reply_before, reply_after: what the model says to the prompt; None for a single word.
+        exact_before, exact_after: whether that is the reply, token for token and ended; None for a
+            single word, and in records of older versions.
+        reply_from: see `Correction`.
     """
 
     role: Literal["taught", "phrasing"]
@@ -100,6 +103,9 @@ class JudgedSentence:
     right_after: bool
     reply_before: str | None
     reply_after: str | None
+    exact_before: bool | None = None
+    exact_after: bool | None = None
+    reply_from: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +152,42 @@ class Locality:
     def share(self) -> float:
         """Of the positions, those that kept their most likely word."""
         return self.kept / self.n if self.n else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplyLocality:
+    """How many whole replies elsewhere, generated without the right answer, stayed the same.
+
+    Attributes:
+        n: prompts that were replied to before and after.
+        of: prompts that there are; where it is more, the n are a seeded sample.
+        unchanged: replies that are the same, token for token.
+    """
+
+    n: int
+    of: int
+    unchanged: int
+
+    @property
+    def share(self) -> float:
+        """Return the share of the replies that are unchanged."""
+        return self.unchanged / self.n if self.n else 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangedReply:
+    """A reply elsewhere that is another one after the lesson.
+
+    Attributes:
+        set: whether the prompt is of the rehearsal, or of text that was never rehearsed.
+        prompt: its last turn; of a text its beginning.
+        before, after: the generated replies.
+    """
+
+    set: Literal["known", "held_out"]
+    prompt: str
+    before: str
+    after: str
 
 
 @dataclass(frozen=True, kw_only=True)

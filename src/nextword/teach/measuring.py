@@ -1,7 +1,7 @@
 """What a lesson is measured by: its sentences, and the next words elsewhere, before and after."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nextword.learn.readable import share, small
 from nextword.model.decoder import Decoder
@@ -9,16 +9,19 @@ from nextword.teach.config import TeachingConfig
 from nextword.teach.correction import Correction
 from nextword.teach.judging import Role, said, sentences
 from nextword.teach.lesson import (
+    ChangedReply,
     CurvePoint,
     JudgedSentence,
     Locality,
     NewlyWrong,
     Outcome,
+    ReplyLocality,
     Student,
     TeachingStep,
 )
 from nextword.teach.locality import Known, compare, known, newly_wrong
 from nextword.teach.rehearsal import Rehearsal
+from nextword.teach.replies import Replies
 
 CURVE = 100  # steps that a lesson remembers
 NAMED = 50  # next words newly wrong that are named
@@ -30,6 +33,8 @@ class Elsewhere:
 
     Attributes:
         known, held_out: how much stayed, of the rehearsal and of text never rehearsed.
+        known_replies, held_out_replies: the same of generated replies; None without prompts.
+        changed_replies: at most NAMED of the replies that are others, and `n_changed` in all.
         wrong: at most NAMED of the next words that are newly wrong, and `n_wrong` in all.
     """
 
@@ -37,6 +42,15 @@ class Elsewhere:
     held_out: Locality | None
     wrong: tuple[NewlyWrong, ...]
     n_wrong: int
+    known_replies: ReplyLocality | None = None
+    held_out_replies: ReplyLocality | None = None
+    changed_replies: tuple[ChangedReply, ...] = ()
+
+    @property
+    def n_changed(self) -> int:
+        """Return how many replies changed."""
+        both = (self.known_replies, self.held_out_replies)
+        return sum(found.n - found.unchanged for found in both if found is not None)
 
 
 class Measures:
@@ -53,9 +67,20 @@ class Measures:
         phrasings: Sequence[Correction],
         rehearsal: Rehearsal,
         *,
-        judged_tokens: int,
+        whole: Rehearsal,
+        config: TeachingConfig,
     ) -> None:
-        self._student, self._rehearsal, self._most = student, rehearsal, judged_tokens
+        """Measure everything as it is before a lesson.
+
+        Args:
+            student: the model.
+            corrections, phrasings: what is taught, and other ways to ask.
+            rehearsal: what must stay, without the words that the lesson is about.
+            whole: the same with them.
+            config: of the lesson.
+        """
+        self._student, self._rehearsal = student, rehearsal
+        judged_tokens = self._most = config.judged_tokens
         self._all = (*corrections, *phrasings)
         roles: tuple[Role, Role] = ("taught", "phrasing")
         counts = (len(corrections), len(phrasings))
@@ -67,6 +92,7 @@ class Measures:
         self._held_out: Known | None = None
         if rehearsal.held_out is not None:
             self._held_out = known(decoder, rehearsal.held_out, most=judged_tokens)
+        self._replies = Replies(student, whole, self._all, config)
 
     def sentences(self, decoder: Decoder) -> tuple[JudgedSentence, ...]:
         """The sentences before, and as a decoder says them."""
@@ -79,8 +105,16 @@ class Measures:
         now = known(decoder, self._rehearsal.known, most=self._most, before=self._known)
         return compare(self._known, now)
 
+    def changed(self, decoder: Decoder) -> tuple[list[Correction], float]:
+        """Return the known replies that a decoder would change, and the share that it would not."""
+        return self._replies.changed(decoder)
+
     def elsewhere(self, decoder: Decoder) -> Elsewhere:
-        """What else a decoder predicts otherwise."""
+        """What else a decoder predicts and replies otherwise."""
+        replies = self._replies.compared(decoder, most=NAMED)
+        return replace(self._next_words(decoder), **replies)
+
+    def _next_words(self, decoder: Decoder) -> Elsewhere:
         tokenizer, rehearsal, most = self._student.tokenizer, self._rehearsal, self._most
         now = known(decoder, rehearsal.known, most=most, before=self._known)
         stayed = compare(self._known, now)

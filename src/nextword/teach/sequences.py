@@ -51,7 +51,7 @@ def cut(batch: Batch, context: int) -> Batch:
 
 def n_documents(batch: Batch) -> int:
     """How many documents the sequences hold; each one of a text counts as one."""
-    return sum(1 for _ in _documents(batch[0], batch[2]))
+    return sum(1 for _ in documents_of(batch[0], batch[2]))
 
 
 def apart_from(batch: Batch, corrections: Sequence[Correction]) -> tuple[Batch, int]:
@@ -59,23 +59,26 @@ def apart_from(batch: Batch, corrections: Sequence[Correction]) -> tuple[Batch, 
 
     Where a document so far is as a correction is, the lesson says what comes next. To hold the
     model to what it said before would be to work against the lesson, and to count the difference
-    would be to blame the lesson for it. Where the document goes on otherwise, so would the rest.
+    would be to blame the lesson for it. Where a reply goes on otherwise, so would the rest of it; a
+    prompt that does is another prompt, and only the one word after which it parts is left out.
 
     Returns:
         The batch, and how many of the targets left out stood where a document goes on otherwise.
     """
     tokens, targets, documents = batch[0], batch[1].copy(), batch[2]
     right = _right_tokens(corrections)
+    replies = {item.ids[: end + 1] for item in corrections for end in _reply_places(item)}
     contradicted = 0
-    for row, first, stop in _documents(tokens, documents):
+    for row, first, stop in documents_of(tokens, documents):
         for place in range(first, stop):
-            wanted = right.get(tuple(tokens[row, first : place + 1].tolist()))
+            beginning = tuple(tokens[row, first : place + 1].tolist())
+            wanted = right.get(beginning)
             if wanted is None:
                 break
             target = int(targets[row, place])
             if not wanted or target == NO_TARGET:
                 continue
-            otherwise = target not in wanted
+            otherwise = target not in wanted and beginning in replies
             gone = targets[row, place : stop if otherwise else place + 1]
             contradicted += int((gone != NO_TARGET).sum()) if otherwise else 0
             gone[:] = NO_TARGET
@@ -93,7 +96,12 @@ def _right_tokens(corrections: Sequence[Correction]) -> dict[tuple[int, ...], se
     return right
 
 
-def _documents(
+def _reply_places(correction: Correction) -> range:
+    """The positions of a correction that its reply's tokens follow."""
+    return range(len(correction.given) - 1, len(correction.ids) - 1)
+
+
+def documents_of(
     tokens: NDArray[np.int64], documents: NDArray[np.int32] | None
 ) -> Iterator[tuple[int, int, int]]:
     """Every document of a batch: its row, its first column, and the one after its last."""

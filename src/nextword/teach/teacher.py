@@ -51,6 +51,7 @@ class Teacher:
         config: TeachingConfig,
         *,
         stayed: Callable[[Decoder], Locality],
+        changed: Callable[[Decoder], tuple[list[Correction], float]] | None = None,
         anchor: Decoder | None = None,
         earlier: Sequence[Correction] = (),
     ) -> None:
@@ -62,12 +63,14 @@ class Teacher:
             rehearsal: what must stay, without what the corrections are about.
             config: see there.
             stayed: how much of what is predicted elsewhere a decoder leaves as it is.
+            changed: the known replies that a decoder would change, as corrections back to what they
+                were, and the share of those that it would not.
             anchor: whose predictions the rehearsal is held to: the decoder from before the first
                 of several lessons, so that many small moves do not add up. None: this one.
             earlier: lessons that should still hold.
         """
         self._decoder, self._corrections, self._config = decoder, list(corrections), config
-        self._stayed, self._earlier = stayed, list(earlier)
+        self._stayed, self._changed, self._earlier = stayed, changed, list(earlier)
         self._scope = resolve(config, decoder)
         self._named = dict(decoder.named_parameters())
         self._reminders = Reminders(
@@ -209,9 +212,22 @@ class Teacher:
         if stayed.kl > self._config.largest_kl:
             self._held *= FIRMLY
             return True
-        if self._best is None or stayed.share > self._best[0]:
-            self._best = stayed.share, change
+        share = min(stayed.share, self._mend(decoder))
+        if self._best is None or share > self._best[0]:
+            self._best = share, change
         return False
+
+    def _mend(self, decoder: Decoder) -> float:
+        """Pull known replies that a change would alter back to what they were.
+
+        Returns:
+            The share of them that the change leaves as they are.
+        """
+        if self._changed is None:
+            return 1.0
+        others, share = self._changed(decoder)
+        self._failing += others[:FAILING]
+        return share
 
     @torch.no_grad()
     def _is_good(self, decoder: Decoder) -> bool:

@@ -14,7 +14,7 @@ from nextword.teach import keeping
 from nextword.teach.config import TeachingConfig
 from nextword.teach.correction import Correction, check_agreement
 from nextword.teach.history import history_of
-from nextword.teach.judging import account, changes, mean_losses, share_right
+from nextword.teach.judging import account, changes, mean_losses, share_exact, share_right
 from nextword.teach.lesson import (
     SUCCESS,
     JudgedSentence,
@@ -83,7 +83,7 @@ class Teaching:
         found = find_rehearsal(student, file=rehearse, seed=config.seed)
         self.rehearsal, self._n_contradicted = found.apart_from((*corrections, *phrasings))
         self._measures = Measures(
-            student, corrections, phrasings, self.rehearsal, judged_tokens=config.judged_tokens
+            student, corrections, phrasings, self.rehearsal, whole=found, config=config
         )
         self.before: tuple[JudgedSentence, ...] = self._measures.before
         self._history = history_of(student)
@@ -160,6 +160,7 @@ class Teaching:
             self.rehearsal.apart_from(earlier)[0],
             self._config,
             stayed=self._measures.stayed,
+            changed=self._measures.changed,
             anchor=self._history.anchor_of(decoder),
             earlier=earlier,
         )
@@ -186,6 +187,12 @@ class Teaching:
             sentences=judged,
             reliability=share_right(judged, "taught") or 0.0,
             generality=share_right(judged, "phrasing"),
+            reply_reliability=share_exact(judged, "taught"),
+            reply_generality=share_exact(judged, "phrasing"),
+            known_replies=elsewhere.known_replies,
+            held_out_replies=elsewhere.held_out_replies,
+            changed_replies=elsewhere.changed_replies,
+            n_changed_replies=elsewhere.n_changed,
             known=elsewhere.known,
             held_out=elsewhere.held_out,
             newly_wrong=elsewhere.wrong,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from starlette.applications import Starlette
 from tests.unit.serve.calls import Browser, Reply, call, post
 from tests.unit.serve.models import SENTENCE, article, talker
@@ -298,3 +298,46 @@ def test_what_a_lesson_is_like_is_told(folder: Path) -> None:
 
 def test_without_a_sample_there_are_no_other_sentences() -> None:
     assert call(make_app(article()), "GET", "/api/teach/others").json["sentences"] == []
+
+
+def test_the_state_names_an_unkept_lesson_until_it_is_ended(folder: Path) -> None:
+    lm = LanguageModel.load(folder)
+    app = make_app(lm)
+
+    def state() -> Any:
+        return call(app, "GET", "/api/teach/state").json
+
+    idle = {"version": lm.version, "folder": True, "teaching": False, "unkept": None}
+    assert state() == idle
+    taught(app)
+    assert state() == idle | {"version": lm.version, "unkept": "the cat → sat"}
+    post(app, "/api/teach/undo", {})
+    assert state() == idle
+
+
+def test_the_words_of_the_prompt_are_taught_on_demand(folder: Path) -> None:
+    app = make_app(LanguageModel.load(folder))
+    for also_prompt, first in ((True, 0), (False, None)):
+        lesson = taught(app, also_prompt=also_prompt, config=CONFIG | {"steps": 1})["lesson"]
+        (sentence,) = lesson["sentences"]
+        start = sentence["reply_from"] - 1 if first is None else first
+        places = [at["position"] for at in sentence["positions"]]
+        assert places == list(range(start, len(sentence["ids"]) - 1))
+        if lesson["learned"]:
+            post(app, "/api/teach/undo", {})
+
+
+def test_a_kept_lesson_is_listed_with_its_generated_replies(folder: Path) -> None:
+    lm = LanguageModel.load(folder)
+    path = folder / "training" / "rehearsal.safetensors"
+    sample = load_file(path)
+    for name in ("tokens", "held_out.tokens"):
+        sample[name][:, 10] = lm.tokenizer.end_id  # what stands before it is a prompt
+    save_file(sample, path)
+    app = make_app(lm)
+    lesson = taught(app)["lesson"]
+    post(app, "/api/teach/keep", {})
+    (item,) = listed(app)["items"]
+    assert item["reply_reliability"] == lesson["reply_reliability"] == 1.0
+    assert item["reply_generality"] is None
+    assert item["reply_locality"] == lesson["known_replies"]["share"]

@@ -68,7 +68,7 @@ def test_a_lesson_from_its_start_to_its_undo(in_memory: Served) -> None:
     (((pairs,), settings),) = in_memory.asked
     assert (pairs, settings) == (
         [("the", "cat")],
-        {"phrasings": ["a"], "config": TeachingConfig(steps=11)},
+        {"phrasings": ["a"], "config": TeachingConfig(steps=11), "also_prompt": False},
     )
     assert all("AnyIO" in name for name in in_memory.slow[0].threads)  # not the loop's own thread
 

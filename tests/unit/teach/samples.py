@@ -7,6 +7,7 @@ from typing import Any
 from nextword.glass.contributions import Contribution
 from nextword.teach.config import TeachingConfig
 from nextword.teach.lesson import (
+    ChangedReply,
     CurvePoint,
     JudgedPosition,
     JudgedSentence,
@@ -14,6 +15,7 @@ from nextword.teach.lesson import (
     Locality,
     MatrixChange,
     NewlyWrong,
+    ReplyLocality,
     Side,
     TeachingStep,
     WordAccount,
@@ -80,6 +82,9 @@ def taught(**changes: Any) -> JudgedSentence:
         right_after=True,
         reply_before="a dog a",
         reply_after="a cat",
+        exact_before=False,
+        exact_after=True,
+        reply_from=4,
     )
     return dataclasses.replace(sentence, **changes)
 
@@ -101,6 +106,9 @@ def phrasing(**changes: Any) -> JudgedSentence:
         right_after=False,
         reply_before="a dog",
         reply_after="a dog",
+        exact_before=False,
+        exact_after=False,
+        reply_from=4,
     )
     return dataclasses.replace(sentence, **changes)
 
@@ -192,8 +200,22 @@ def lesson(**changes: Any) -> Lesson:
         version_before="0123456789abcdef",
         version_after="fedcba9876543210",
         number=None,
+        reply_reliability=1.0,
+        reply_generality=0.0,
+        known_replies=ReplyLocality(n=64, of=310, unchanged=63),
+        held_out_replies=ReplyLocality(n=31, of=31, unchanged=29),
+        changed_replies=changed_replies(),
+        n_changed_replies=3,
     )
     return dataclasses.replace(made, **changes)
+
+
+def changed_replies() -> tuple[ChangedReply, ...]:
+    """Two of three replies that are others now."""
+    return (
+        ChangedReply(set="known", prompt="who saw?", before="a dog", after="a cat"),
+        ChangedReply(set="held_out", prompt="tell me", before="a dog sat", after="a cat"),
+    )
 
 
 def newly_wrong() -> tuple[NewlyWrong, ...]:
@@ -229,6 +251,7 @@ def not_learned(**changes: Any) -> Lesson:
                 ),
                 right_after=False,
                 reply_after="a dog",
+                exact_after=False,
             ),
         ),
         "reliability": 2 / 3,
@@ -241,5 +264,11 @@ def not_learned(**changes: Any) -> Lesson:
         "changes": (),
         "account": None,
         "version_after": "0123456789abcdef",
+        "reply_reliability": 0.0,
+        "reply_generality": None,
+        "known_replies": ReplyLocality(n=64, of=64, unchanged=64),
+        "held_out_replies": None,
+        "changed_replies": (),
+        "n_changed_replies": 0,
     }
     return lesson(**(stopped | changes))

@@ -28,14 +28,44 @@ def test_every_target_before_and_after() -> None:
 
 def test_the_measures_name_their_counts() -> None:
     assert telling.measures(lesson()) == (
-        "reliability 100 % (3 of 3) · generality 66.7 % (2 of 3) · locality 99.8 % of 4,096 known, "
-        "98.8 % of 1,021 held-out next words"
+        "next words, after the right words before each: reliability 100 % (3 of 3) · generality "
+        "66.7 % (2 of 3) · locality 99.8 % of 4,096 known, 98.8 % of 1,021 held-out next words"
     )
+
+
+def test_whole_replies_come_first_and_those_that_changed_are_listed() -> None:
+    assert telling.replies(lesson(), 1) == [
+        "whole replies, generated: reliability 1 of 1 · generality 0 of 1 · locality 98.4 % of 64 "
+        "known (64 of 310, seeded sample), 93.5 % of 31 held-out replies unchanged",
+        "3 replies elsewhere changed:",
+        "  “who saw?”: “a dog” → “a cat” (known)",
+        "  and 2 more",
+    ]
+    told = telling.told(lesson())
+    assert told.index(telling.replies(lesson())[0]) < told.index(telling.measures(lesson()))
+    assert telling.replies(not_learned()) == [
+        "whole replies, generated: reliability 0 of 1 · locality 100 % of 64 known replies "
+        "unchanged"
+    ]
+
+
+def test_of_an_older_record_no_replies_are_told() -> None:
+    older = lesson().as_json()
+    for name in [name for name in older if "replies" in name or name.startswith("reply_")]:
+        del older[name]
+    for sentence in older["sentences"]:
+        for name in ("exact_before", "exact_after", "reply_from"):
+            del sentence[name]
+    read = Lesson.from_json(older)
+    assert read.known_replies is None and read.changed_replies == ()
+    assert telling.replies(read) == []
+    assert telling.measures(read) == telling.measures(lesson())
 
 
 def test_without_phrasings_and_held_out_text_nothing_is_said_of_them() -> None:
     assert telling.measures(not_learned()) == (
-        "reliability 66.7 % (2 of 3) · locality 100 % of 4,096 known next words"
+        "next words, after the right words before each: reliability 66.7 % (2 of 3) · locality "
+        "100 % of 4,096 known next words"
     )
 
 
@@ -81,6 +111,7 @@ def test_told_has_all_parts_in_their_order() -> None:
     assert telling.told(made) == [
         made.why,
         *telling.before_after(made),
+        *telling.replies(made),
         telling.measures(made),
         *telling.newly_wrong(made),
         telling.course(made),

@@ -239,6 +239,7 @@ export const api = {
   keepLesson: () => act('/api/teach/keep', {}),
   undoLesson: () => act('/api/teach/undo', {}),
   lessons: () => act('/api/lessons', null),
+  teachState: () => act('/api/teach/state', null),
   /** @param {number[] | null} numbers null: all */
   undoLessons: (numbers) => act('/api/lessons/undo', { numbers }),
   others: () => act('/api/teach/others', null),

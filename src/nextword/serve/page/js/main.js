@@ -24,6 +24,7 @@ import './panels/residual.js';
 import './panels/overview.js';
 import './reply/nw-reply.js';
 import './teach/nw-teach.js';
+import './elements/nw-unkept-lesson.js';
 import './elements/nw-page.js';
 
 Object.assign(window, { nextword: { store, api } });

@@ -29,6 +29,7 @@ export class NwPage extends Watching {
         <div class="controls">${this.#tabs()}${this.#theme()}</div>
         <nw-model-card></nw-model-card>
       </header>
+      ${store.state.recorded ? nothing : html`<nw-unkept-lesson></nw-unkept-lesson>`}
       <main>
         ${store.state.tab === 'teach' ? this.#error()
           : html`<nw-text></nw-text>${this.#stale()}`}

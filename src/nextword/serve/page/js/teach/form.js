@@ -38,7 +38,7 @@ export class NwTeachForm extends LitElement {
         ? 'With its end: the end token is taught too.' : 'Every word of it is taught.')}
       ${this.#field('phrasings', 'Other ways to ask it',
         'One a line. They are not trained on; they show whether the lesson carries over.')}
-    </div>`;
+    </div>${this.#alsoPrompt()}`;
   }
 
   /**
@@ -52,6 +52,15 @@ export class NwTeachForm extends LitElement {
         @input=${(/** @type {{target: HTMLTextAreaElement}} */ { target }) =>
           teaching.set({ draft: { ...teaching.state.draft, [name]: target.value } })}></textarea>
       <p class="hint" id="teach-${name}-hint">${hint}</p></div>`;
+  }
+
+  /** Whether the words of the prompt are taught, too; by itself the reply alone is. */
+  #alsoPrompt() {
+    return html`<p class="also-prompt"><label><input type="checkbox" id="teach-also-prompt"
+      .checked=${teaching.state.alsoPrompt} ?disabled=${this.off}
+      @change=${(/** @type {{target: HTMLInputElement}} */ { target }) =>
+        teaching.set({ alsoPrompt: target.checked })}> Teach every word of the prompt,
+      too</label></p>`;
   }
 
   /** @param {import('./correction.js').WordCorrection} correction */
@@ -71,7 +80,7 @@ export class NwTeachForm extends LitElement {
           ?readonly=${this.off} @input=${this.#typed} @keydown=${this.#key}>
         <button type="button" id="teach-drop" class="small" aria-disabled=${this.off}
           @click=${() => this.off || store.correct(null)}>Teach a whole reply instead</button>
-      </div></div>`;
+      </div>${this.#alsoPrompt()}</div>`;
   }
 
   /** @param {{target: HTMLInputElement}} event */

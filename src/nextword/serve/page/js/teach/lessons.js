@@ -48,20 +48,24 @@ export class NwLessons extends LitElement {
   }
 
   /** @param {any} item */
-  #row({ number, time, prompt, reply, reliability, generality, locality, seconds, status }) {
+  #row({ number, time, prompt, reply, seconds, status, ...measured }) {
     const last = prompt[prompt.length - 1];
     const cell = (/** @type {string} */ name, /** @type {unknown} */ value) => html`<td role="cell"
       data-label=${name} class="figure">${value}</td>`;
-    const share = (/** @type {number | null | undefined} */ value) =>
-      (value === null || value === undefined ? html`<span class="muted">–</span>` : percent(value));
+    const share = (/** @type {string} */ name) => {
+      const [replies, words] = [measured[`reply_${name}`] ?? null, measured[name] ?? null];
+      if (replies !== null) return percent(replies);
+      return words === null ? html`<span class="muted">–</span>` : html`<span
+        title="of next words; no whole replies were compared">(${percent(words)})</span>`;
+    };
     return html`<tr role="row" class=${status} data-lesson=${number}>
       <th scope="row" role="rowheader" data-label="lesson">${number}</th>
       <td role="cell" class="taught" data-label="taught"><span>${last ? html`“${last.trim()}” → `
         : html`<span class="muted">one word:</span> `}<strong>${last
           ? reply.trim() : word(reply)}</strong></span>
         <time class="muted" datetime=${time}>${when(time)}</time></td>
-      ${cell('reliability', share(reliability))}${cell('generality', share(generality))}
-      ${cell('locality', share(locality))}${cell('seconds', seconds?.toFixed(1))}
+      ${cell('reliability', share('reliability'))}${cell('generality', share('generality'))}
+      ${cell('locality', share('locality'))}${cell('seconds', seconds?.toFixed(1))}
       <td role="cell" class="do">${status === 'kept' ? html`<button type="button"
         id="undo-${number}" class="small" aria-label="Undo lesson ${number}"
         aria-disabled=${this.busy} @click=${() => this.#undo([number])}>Undo</button>`

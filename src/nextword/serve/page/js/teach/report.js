@@ -19,7 +19,42 @@ export class NwTeachReport extends LitElement {
   render() {
     const { lesson } = this;
     if (!lesson) return nothing;
-    return html`${this.#measures()}${this.#effort()}${this.#wrong()}${this.#changes()}`;
+    return html`${this.#replies()}${this.#measures()}${this.#effort()}${this.#wrong()}
+      ${this.#changes()}`;
+  }
+
+  #replies() {
+    const { sentences, reply_reliability: taught, reply_generality: asked,
+      known_replies: known, held_out_replies: held } = this.lesson;
+    if (![taught, asked, known, held].some((found) => found !== null && found !== undefined)) {
+      return nothing;
+    }
+    const given = (/** @type {string} */ role) => {
+      const found = sentences.filter((/** @type {any} */ s) => s.role === role
+        && s.exact_after !== null);
+      return found.length ? `${found.filter((/** @type {any} */ s) => s.exact_after).length} of ${
+        plural(found.length, 'reply', 'replies')} as taught` : 'none are there';
+    };
+    return html`<h3>Whole replies, generated</h3><dl id="teach-replies" class="measures">
+      ${measure('Reliability', 'lesson.reply_reliability', taught ?? null, given('taught'))}
+      ${measure('Generality', 'lesson.reply_generality', asked ?? null, given('phrasing'))}
+      ${measure('Known replies unchanged', 'lesson.known_replies.share', known?.share ?? null,
+        unchanged(known))}
+      ${measure('Held-out replies unchanged', 'lesson.held_out_replies.share',
+        held?.share ?? null, unchanged(held))}</dl>${this.#changed()}
+      <h3>Next words, after the right words before each</h3>`;
+  }
+
+  #changed() {
+    const { changed_replies: changed, n_changed_replies: count } = this.lesson;
+    if (!count) return nothing;
+    return html`<details class="fold part" id="teach-changed" open>
+      <summary>${plural(count, 'reply', 'replies')} elsewhere changed</summary>
+      <ul role="list">${changed.map((/** @type {any} */ { prompt, before, after, set }) => html`<li>
+        <span class="context">${prompt}</span> <del>${before}</del> → <ins>${after}</ins>
+        <span class="badge">${set === 'known' ? 'known' : 'held out'}</span></li>`)}</ul>
+      ${count > changed.length ? html`<p class="muted">and ${count - changed.length} more</p>`
+        : nothing}</details>`;
   }
 
   #measures() {
@@ -96,6 +131,13 @@ function kept(locality) {
   if (!locality) return 'none are there';
   return html`${counted(locality.kept)} of ${counted(locality.n)} next words; moved by
     <nw-number .value=${locality.kl}></nw-number> nats`;
+}
+
+/** @param {any} found */
+function unchanged(found) {
+  if (!found) return 'none are there';
+  return `${counted(found.unchanged)} of ${plural(found.n, 'reply', 'replies')}${found.n < found.of
+    ? `, a seeded sample of ${counted(found.of)}` : ''}`;
 }
 
 /** @param {string} title @param {string} name @param {number | null} value @param {unknown} told */

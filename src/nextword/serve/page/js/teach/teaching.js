@@ -14,7 +14,7 @@ import { run } from './run.js';
  * @typedef {{phase: Phase, started: any, steps: any[], lesson: any, status: string,
  *   error: null | {message: string, code: string}, stopping: boolean, elsewhere: boolean,
  *   listing: any, noLonger: any[], others: import('./other-sentences.js').Other[], draft: Draft,
- *   config: Record<string, number | string>}} Teaching
+ *   config: Record<string, number | string>, alsoPrompt: boolean}} Teaching
  */
 
 const SCOPES = /** @type {Record<string, string>} */ ({
@@ -27,7 +27,7 @@ const JUDGING = 'Every word is right now; what else changed is being judged …'
 let state = {
   phase: 'idle', started: null, steps: [], lesson: null, status: '', error: null, stopping: false,
   elsewhere: false, listing: null, noLonger: [], others: [],
-  draft: { prompt: '', reply: '', phrasings: '' }, config: {},
+  draft: { prompt: '', reply: '', phrasings: '' }, config: {}, alsoPrompt: false,
 };
 const watchers = /** @type {Set<() => void>} */ (new Set());
 let frame = 0;
@@ -137,7 +137,9 @@ async function start() {
     phase: 'teaching', started: null, steps: [], lesson: null, stopping: false,
     status: 'Judging what it says now …',
   });
-  await tried(() => teach({ ...body, config: state.config }, /** @type {any} */ (running).signal));
+  await tried(() => teach({
+    ...body, also_prompt: state.alsoPrompt, config: state.config,
+  }, /** @type {any} */ (running).signal));
   running = null;
   if (state.phase === 'teaching') set({ phase: 'failed', status: '' });
 }
