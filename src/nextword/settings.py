@@ -90,6 +90,8 @@ def _fit_one_of(name: str, hints: Sequence[Any], value: Any) -> Any:
 
 
 def _named(hint: Any) -> str:
+    if Mapping in (hint, typing.get_origin(hint)):
+        return "table"
     return str(getattr(hint, "__name__", hint))
 
 

@@ -31,5 +31,5 @@ def test_columns_stand_in_the_settings_of_a_run_that_has_them() -> None:
     assert "columns" not in settings()  # as in runs of version 0.1
     with pytest.raises(ConfigError, match="unknown name in --columns 'promt'"):
         settings(columns={"promt": "Frage"})
-    with pytest.raises(ConfigError, match="must be a table"):
+    with pytest.raises(ConfigError, match="must be of type table"):
         settings(columns="prompt")

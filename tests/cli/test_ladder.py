@@ -84,10 +84,6 @@ def test_quiet_says_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--seconds", "0"], "seconds is 0.0; it must be a finite number above 0"),
-        (["--seconds", "-1"], "seconds is -1.0"),
-        (["--seconds", "nan"], "seconds is nan"),
-        (["--seeds", "0"], "seeds is 0"),
         (["--rungs", "article,muom"], "unknown rung 'muom'"),
         (["--rungs", ","], "no rung is given"),
         (["--width", "13"], "--width or --heads"),

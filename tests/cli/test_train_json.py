@@ -27,7 +27,8 @@ def test_what_was_read_and_what_came_of_it(tmp_path: Path, monkeypatch: pytest.M
     found = events(*place, "--json", "--context", "8")
     names = [event["event"] for event in found]
     assert names[:2] == ["note", "note"] and names[-2:] == ["finish", "result"]
-    assert "longer than the context of 8 tokens" in str(found[0]["text"])
+    assert found[0]["text"] == "read a.jsonl: 41 dialogues; nothing was left out"
+    assert "longer than the context of 8 tokens" in str(found[1]["text"])
     start = next(event for event in found if event["event"] == "start")
     facts = start["facts"]
     assert isinstance(facts, dict)

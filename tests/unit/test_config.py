@@ -87,7 +87,7 @@ REFUSED: list[tuple[type, dict[str, Any], str]] = [
     (
         RotaryScaling,
         ROTARY | {"beta_fast": float("inf")},
-        "beta_fast is inf; it must be a finite number, at least 0",
+        "beta_fast is inf; it must be a finite number above 0",
     ),
     (ModelConfig, {"n_heads": 2}, "rotary position needs an even d_head; it is 7"),
     (
@@ -349,7 +349,7 @@ def test_unions_tables_and_paths(values: dict[str, Any], made: Odd) -> None:
     [
         ({"either": True}, "Odd.either is True; it must be of type str"),
         ({"either": None}, "Odd.either is None; it must be of type str"),
-        ({"table": [1]}, "Odd.table is [1]; it must be of type Mapping"),
+        ({"table": [1]}, "Odd.table is [1]; it must be of type table"),
         ({"maybe": 1}, "Odd.maybe is 1; it must be of type bool"),
         ({"path": "a/b"}, "Odd.path is 'a/b'; it must be of type Path"),
     ],

@@ -211,7 +211,7 @@ def _replied(
 ) -> tuple[list[Pair], list[bool]]:
     """The decoder's replies, and which of them are the data's."""
     whole = [_is_whole(pair, tokenizer, kind) for pair in pairs]
-    likely = screen(decoder, pairs, pad_id=tokenizer.pad_id)
+    likely, _ = screen(decoder, pairs, pad_id=tokenizer.pad_id)
     exact = [bool(same) and ended for same, ended in zip(likely, whole, strict=True)]
     rest = [pair for pair, same in zip(pairs, exact, strict=True) if not same]
     made = iter(generated(decoder, [pair.prompt for pair in rest], tokenizer, kind=kind))
@@ -242,7 +242,7 @@ def generated(
 
 def changed(decoder: Decoder, pairs: Sequence[Pair], *, pad_id: int) -> list[Pair]:
     """Return those of the pairs that a decoder replies to otherwise."""
-    same = screen(decoder, pairs, pad_id=pad_id)
+    same, _ = screen(decoder, pairs, pad_id=pad_id)
     return [pair for pair, kept in zip(pairs, same, strict=True) if not kept]
 
 

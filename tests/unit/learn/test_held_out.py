@@ -43,7 +43,7 @@ def prepared(
         split_rule=split_rule,
         model=model,
     )
-    return data, notes
+    return data, [note for note in notes if "nothing was left out" not in note]
 
 
 def facts_of(data: Prepared) -> dict[str, list[str]]:

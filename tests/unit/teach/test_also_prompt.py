@@ -12,6 +12,7 @@ from nextword.learn.train import train
 from nextword.teach.correction import Correction, from_pair, with_prompts
 from nextword.teach.history import History
 from nextword.teach.sequences import apart_from
+from nextword.text.prompting import Prompting
 from nextword.text.tokenizer import Tokenizer
 
 PROMPT, REPLY = "she sees the old house by the river", "it is green"
@@ -69,7 +70,7 @@ def words() -> Tokenizer:
 
 
 def made(words: Tokenizer, prompt: str, reply: str) -> Correction:
-    return from_pair((prompt, reply), words, kind="dialogue", context_length=16)
+    return from_pair((prompt, reply), Prompting(words), kind="dialogue", context_length=16)
 
 
 def test_where_prompts_go_on_differently_that_word_is_left_out(words: Tokenizer) -> None:

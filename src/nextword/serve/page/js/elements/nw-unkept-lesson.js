@@ -1,8 +1,9 @@
 // @ts-check
 import { html, nothing } from '../../vendor/lit/index.js';
 import { api } from '../api.js';
-import { Watching, store } from '../store.js';
+import { store } from '../store.js';
 import { teaching } from '../teach/teaching.js';
+import { Watching } from '../watching.js';
 
 /** Says above every tab that a lesson is in force without being kept, and keeps or undoes it. */
 export class NwUnkeptLesson extends Watching {
