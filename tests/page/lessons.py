@@ -79,6 +79,6 @@ def float32(value: float) -> float:
 def never(page: Opened) -> None:
     """Settings under which a lesson goes on for long: steps so small that nothing moves."""
     page.page.evaluate("document.querySelector('#teach-settings').open = true")
-    for name, value in {"rate": "0.0000001", "steps": "1000000", "seconds": "60"}.items():
+    for name, value in {"rate": "0.0000001", "steps": "1000000", "seconds": "600"}.items():
         page.page.locator(f"#teach-{name}").fill(value)
     page.page.keyboard.press("Tab")

@@ -66,7 +66,7 @@ def as_jsonl(items: Sequence[object]) -> bytes:
 
 def as_csv(items: Sequence[object], *, delimiter: str) -> bytes:
     made = io.StringIO()
-    writer = csv.writer(made, delimiter=delimiter, escapechar="\\", lineterminator="\r\n")
+    writer = csv.writer(made, delimiter=delimiter, escapechar="\\", lineterminator="\r")
     writer.writerow(["prompt", "reply"])
     for item in items:
         writer.writerow(list(map(str, item.values() if isinstance(item, dict) else [item])))

@@ -56,7 +56,7 @@ export class NwTeachForm extends LitElement {
 
   /** Whether the words of the prompt are taught, too; by itself the reply alone is. */
   #alsoPrompt() {
-    return html`<p class="also-prompt"><label><input type="checkbox" id="teach-also-prompt"
+    return html`<p class="also-prompt"><label class="check"><input type="checkbox" id="teach-also-prompt"
       .checked=${teaching.state.alsoPrompt} ?disabled=${this.off}
       @change=${(/** @type {{target: HTMLInputElement}} */ { target }) =>
         teaching.set({ alsoPrompt: target.checked })}> Teach every word of the prompt,
