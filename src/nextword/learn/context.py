@@ -10,12 +10,19 @@ from nextword.text.shards import Shards
 
 TEXT_CONTEXT = 256  # tokens of a sequence of plain text, unless asked otherwise
 LEAST_CONTEXT = 16  # the shortest that is chosen for a small text
-DIALOGUE_CONTEXTS = (128, 1024)  # the bounds within which it follows the dialogues' lengths
+DIALOGUE_CONTEXTS = (128, 2048)  # the bounds within which it follows the dialogues' lengths
+EARLIER_MOST = 1024  # of runs whose data are divided by rule 1 or 2
 FITTING_SHARE = 0.995  # of the dialogues that the context should hold whole
 
 
 def context_for(
-    request: TrainRequest, shards: Shards, shortest: int, model: ModelConfig | None, aim: Aim
+    request: TrainRequest,
+    shards: Shards,
+    shortest: int,
+    model: ModelConfig | None,
+    aim: Aim,
+    *,
+    rule: int,
 ) -> int:
     """Return the tokens of a sequence: as asked for, or as suits the data and the model.
 
@@ -25,13 +32,21 @@ def context_for(
         shortest: about how many tokens the smaller part has.
         model: that goes on learning; no sequence is longer than its context.
         aim: of the run; to answer, every dialogue should fit.
+        rule: by which data are divided and cut, see `SPLIT_RULE`.
     """
     fitting = 1.0 if aim == "answers" else FITTING_SHARE
-    context = request.context or default_context(shards, shortest, fitting=fitting)
+    most = DIALOGUE_CONTEXTS[1] if rule >= 3 else EARLIER_MOST
+    context = request.context or default_context(shards, shortest, fitting=fitting, most=most)
     return context if model is None else min(context, model.context_length)
 
 
-def default_context(shards: Shards, shortest: int, *, fitting: float = FITTING_SHARE) -> int:
+def default_context(
+    shards: Shards,
+    shortest: int,
+    *,
+    fitting: float = FITTING_SHARE,
+    most: int = DIALOGUE_CONTEXTS[1],
+) -> int:
     """Return how long a sequence is when nobody says: a power of two that suits the data.
 
     Dialogues: the shortest that holds the share `fitting` of them whole. Plain text: TEXT_CONTEXT,
@@ -39,9 +54,9 @@ def default_context(shards: Shards, shortest: int, *, fitting: float = FITTING_S
     """
     if shards.is_dialogue:
         lengths = np.diff(shards.document_starts.astype(np.int64))
-        low, high = DIALOGUE_CONTEXTS
         needed = float(np.quantile(lengths, fitting))
-        return int(min(max(1 << max(int(needed) - 1, 0).bit_length(), low), high))
+        context = 1 << max(int(needed) - 1, 0).bit_length()
+        return int(min(max(context, DIALOGUE_CONTEXTS[0]), most))
     context = TEXT_CONTEXT
     while context > LEAST_CONTEXT and shortest < 2 * context:
         context //= 2

@@ -144,15 +144,18 @@ def find_tokenizer(
     """Read the tokenizer that was asked for, or learn one from the corpus.
 
     Raises:
+        DataError: the corpus holds no document.
         TokenizerError: neither a kind nor a folder with a tokenizer.
     """
     for kind in KINDS:
         if request.tokenizer == kind:
-            return Tokenizer.learn(
-                _texts(corpus, progress, whole_words=kind == "words"),
-                kind=kind,
-                vocab_size=request.vocab_size,
-            )
+            texts = _texts(corpus, progress, whole_words=kind == "words")
+            try:
+                return Tokenizer.learn(texts, kind=kind, vocab_size=request.vocab_size)
+            except TokenizerError:
+                if not any(report.documents for report in corpus.reading_report()):
+                    raise corpus.no_document() from None
+                raise
     folder = Path(request.tokenizer)
     if not folder.is_dir():
         allowed = f"{', '.join(KINDS)}, or a folder with a tokenizer.json"
@@ -208,12 +211,13 @@ def prepare_data(
         for line in reading_lines(judged.reading_report()):
             warn(f"held out: {line}")
         _check_kinds(shards, judged, request.held_out)
-        context = context_for(request, shards, min(shards.n_tokens, judged.n_tokens), model, aim)
+        shortest = min(shards.n_tokens, judged.n_tokens)
+        context = context_for(request, shards, shortest, model, aim, rule=split_rule)
         held = hold_out_other(shards, judged, tokenizer)
     else:
         share = share_to_hold_out(request, shards, aim=aim)
         shortest = int(shards.n_tokens * (min(share, 1 - share) if share else 1))
-        context = context_for(request, shards, shortest, model, aim)
+        context = context_for(request, shards, shortest, model, aim, rule=split_rule)
         held = hold_out(
             request, shards, tokenizer, aim=aim, context=context, rule=split_rule, share=share
         )

@@ -19,7 +19,7 @@ from nextword.text.found import Found, find_files
 from nextword.text.keys import check_columns
 from nextword.text.parquet_files import column_names, parquet_rows
 from nextword.text.readers import Broken, Record
-from nextword.text.reading import ReadingReport, Tally
+from nextword.text.reading import ReadingReport, Tally, reading_lines
 from nextword.text.recognise import File
 from nextword.text.shapes import Shape, ShapeError, shape_of
 from nextword.text.tables import table_rows
@@ -153,6 +153,11 @@ class Corpus:
     def reading_report(self) -> list[ReadingReport]:
         """Return what the latest reading read and left out, file by file."""
         return [tally.report() for tally in self._tallies]
+
+    def no_document(self) -> DataError:
+        """Return the error for a corpus of which the latest reading left no document."""
+        why = "; ".join(reading_lines(self.reading_report())[:3])
+        return DataError(f"the data holds no document ({why}); give some text")
 
     def reading_rule(self) -> dict[str, Any]:
         """Return what, beside their content, tells which documents the files become."""

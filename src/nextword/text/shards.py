@@ -25,7 +25,7 @@ from nextword.errors import DataError
 from nextword.files import disk_error, sync_folder
 from nextword.text.corpus import Corpus
 from nextword.text.prompting import Prompting
-from nextword.text.reading import ReadingReport, reading_lines
+from nextword.text.reading import ReadingReport
 from nextword.text.shard_manifest import (
     ENCODED,
     FORMAT,
@@ -362,8 +362,7 @@ def _encode_all(
             if progress is not None:
                 progress(read, total)
         if not writer.n_documents:
-            why = "; ".join(reading_lines(corpus.reading_report())[:3])
-            raise DataError(f"the data holds no document ({why}); give some text")
+            raise corpus.no_document()
         files = writer.finish()
     if progress is not None:
         progress(total, total)

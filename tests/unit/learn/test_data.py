@@ -9,6 +9,7 @@ from tests.small_runs import write_dialogues, write_text
 
 from nextword.errors import ConfigError, DataError, TokenizerError
 from nextword.learn.data import Prepared, find_tokenizer, prepare_data
+from nextword.learn.held_out import SPLIT_RULE
 from nextword.learn.request import TrainRequest
 from nextword.text import readers
 from nextword.text.corpus import open_corpus
@@ -17,13 +18,21 @@ from nextword.text.samples import Windows
 from nextword.text.tokenizer import Tokenizer
 
 
-def prepared(path: Path, **settings: Any) -> Prepared:
+def prepared(path: Path, *, split_rule: int = SPLIT_RULE, **settings: Any) -> Prepared:
     request = TrainRequest(
         data=(str(path),), out=path.parent / "out", **{"tokenizer": "words", **settings}
     )
     corpus = open_corpus(request.data)
     tokenizer = find_tokenizer(request, corpus)
-    return prepare_data(request, corpus, tokenizer, request.out / "training", warn=print)
+    folder = request.out / "training"
+    return prepare_data(request, corpus, tokenizer, folder, warn=print, split_rule=split_rule)
+
+
+def test_data_of_which_nothing_is_left_says_why(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"prompt": "a", "reply": "b", "weight": 0}\n')
+    with pytest.raises(DataError, match=r"holds no document \(read a.jsonl: .*its weight is 0"):
+        prepared(path)
 
 
 def places(data: Prepared) -> list[set[int]]:
@@ -97,7 +106,8 @@ def test_the_context_holds_all_dialogues_that_are_to_be_answered(tmp_path: Path)
     assert prepared(path).context == 256  # one of 401 is longer than 128 tokens
     assert prepared(path, aim="generalize").context == 128  # which holds 99.5 % of them
     path.write_text('{"prompt": "%s", "reply": "b"}\n' % ("a " * 2000))
-    assert prepared(path).context == 1024  # the most
+    assert prepared(path).context == 2048  # the most
+    assert prepared(path, split_rule=2).context == 1024  # as it was then
 
 
 def test_the_context_follows_the_data(tmp_path: Path) -> None:
