@@ -48,8 +48,15 @@ class Interrupts:
         self.last: Interrupted | None = None
 
     def hear(self, number: int, frame: FrameType | None) -> NoReturn:
-        """Raise Interrupted where the main thread is."""
+        """Raise Interrupted where the main thread is; while a module is imported, end the process.
+
+        An exception in the middle of an import can reach code in C++ that aborts the process, as
+        in torch, and there is nothing to save then.
+        """
         self.last = Interrupted(number)
+        if _is_importing(frame):
+            os.write(2, f"nextword: {self.last}\n".encode())
+            os._exit(self.last.exit_code)
         raise self.last
 
     def explain(self, error: BaseException) -> Interrupted | None:
@@ -62,6 +69,15 @@ class Interrupts:
         if isinstance(error, KeyboardInterrupt):
             return self.last or Interrupted()
         return self.last if isinstance(error, ImportError | SystemError) else None
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Return True if a module is being imported where a signal came."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextlib.contextmanager

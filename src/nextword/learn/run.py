@@ -305,16 +305,22 @@ def _without_names(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """One sentence for each key whose value is not the same."""
+    """Say of each setting whose value is not the same what it was and what it is, in a sentence."""
     old, new = dict(_leaves("", earlier)), dict(_leaves("", now))
-    return [
-        f"{name}: {_show(old, name)} in the folder, {_show(new, name)} now"
+    names = [
+        name
         for name in dict.fromkeys([*old, *new])
-        if name not in old
-        or name not in new
-        or old[name] != new[name]
-        or isinstance(old[name], bool) != isinstance(new[name], bool)  # 1 is 1.0, but not true
+        if old.get(name, {}) != new.get(name, {})  # an empty table says what a missing one says
+        or isinstance(old.get(name), bool) != isinstance(new.get(name), bool)  # 1 is 1.0, not true
     ]
+    sentences = [
+        "the data have another content"
+        if name.startswith("data[")
+        else f"{name.removeprefix('request.')}: {_show(old, name)} in the folder, "
+        f"{_show(new, name)} now"
+        for name in names
+    ]
+    return list(dict.fromkeys(sentences))
 
 
 def _leaves(name: str, value: Any) -> list[tuple[str, Any]]:
