@@ -55,7 +55,7 @@ export class NwUnkeptLesson extends Watching {
     const { unkept, folder } = found;
     return html`<p class="notice" id="unkept-lesson" role="status">
       <span class="badge">lesson not kept</span>
-      <span>The model answers with an unkept lesson to everyone who opens this page: ${unkept}.
+      <span>The model answers with an unkept lesson to everyone who opens this page: ${unkept}
         ${folder ? nothing : 'It has no folder to keep it in.'}</span>
       ${folder ? html`<button type="button" id="unkept-keep"
         @click=${() => teaching.keep()}>Keep</button>` : nothing}
