@@ -25,6 +25,7 @@ ACTIONS: dict[str, Callable[[Path], object]] = {
     "tidy": tidy,
 }
 EVERY_DAY = ("flip in the middle", "cut", "empty", "delete")  # the others are slow together
+OF_OLD = [pytest.param(name, marks=() if name == "cut" else pytest.mark.slow) for name in DAMAGES]
 SOME = [pytest.param(name, marks=() if name in EVERY_DAY else pytest.mark.slow) for name in DAMAGES]
 HISTORIES: dict[str, Callable[[Path], object]] = {
     "three lessons": lambda folder: None,
@@ -171,7 +172,7 @@ def as_version_0_1(place: Path) -> Path:
     return old
 
 
-@pytest.mark.parametrize("damage", SOME)
+@pytest.mark.parametrize("damage", OF_OLD)
 def test_every_file_of_lessons_of_version_0_1(damage: str, history: Path) -> None:
     old = as_version_0_1(history)
     found = [
@@ -183,6 +184,7 @@ def test_every_file_of_lessons_of_version_0_1(damage: str, history: Path) -> Non
     assert found == []
 
 
+@pytest.mark.slow
 def test_another_digit_in_each_sum_of_a_journal_of_version_0_1(history: Path) -> None:
     old, name = as_version_0_1(history), events_file(Path())
     whole = (old / "taught" / name).read_bytes()
