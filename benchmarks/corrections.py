@@ -252,6 +252,7 @@ def measured(model: Path, lessons: Sequence[Given]) -> tuple[list[dict[str, Any]
         sums_given_back = undone(model, sums) if way is ours else "–"
         row = row_of(name, ones, end) | {"undo gives the SHA-256": sums_given_back}
         rows.append(row | {"reached": reached(row) if way is ours else "–"})
+        print(table(rows[-1:]), file=sys.stderr, flush=True)
         details[name] = [asdict(one) for one in ones]
     return rows, details
 
