@@ -1,4 +1,4 @@
-"""Folders written by version 0.1 open, resume and undo exactly as they did, but for ensembles."""
+"""Folders written by two commits of 0.1 open, resume and undo exactly, but for ensembles."""
 
 import shutil
 from pathlib import Path
@@ -15,6 +15,7 @@ from nextword.files import sha256_file
 from nextword.language_model import LanguageModel
 
 FIXTURES = Path(__file__).with_name("version_0_1")
+LATER = Path(__file__).with_name("version_0_1_bb34e3a")  # before modules and names were changed
 COMMON = (
     "--tokenizer words --width 16 --layers 2 --heads 2 --context 64 --batch 8 --threads 1 "
     "--no-tensorboard --quiet --precision float32"
@@ -24,6 +25,7 @@ RUNS = {  # folder: (data, the options that the run was started with)
     "text": ("text.txt", "--preset gpt2 --steps 40 --learn everything"),
 }
 ENSEMBLE = "--set training.generations=2 --set training.siblings=2"  # settings of version 0.1
+PROBABILITY = {FIXTURES: 0.5923131, LATER: 0.6246665}  # of "is" after "what"
 ROUNDING = 1e-3  # what another processor's rounding may do to a weight in some twenty steps
 
 
@@ -36,14 +38,26 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "fixtures"
 
 
+@pytest.fixture(params=[FIXTURES, LATER], ids=["c309847", "bb34e3a"])
+def written(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A copy of the folders that each commit wrote, as the current directory; its original."""
+    quick(monkeypatch)
+    original: Path = request.param
+    shutil.copytree(original, tmp_path / "written")
+    monkeypatch.chdir(tmp_path / "written")
+    return original
+
+
 def run(*arguments: str, exit_code: int = 0) -> Result:
     result = CliRunner().invoke(main, [*arguments])
     assert result.exit_code == exit_code, result.output
     return result
 
 
-def test_a_model_with_lessons_opens_and_replies_as_it_did(folder: Path) -> None:
-    model = LanguageModel.load(folder / "model")
+def test_a_model_with_lessons_opens_and_replies_as_it_did(written: Path) -> None:
+    model = LanguageModel.load("model")
     replies = {
         "what is a transformer?": "A transformer is a word.",
         "what is a token?": "I read the key.",
@@ -52,26 +66,26 @@ def test_a_model_with_lessons_opens_and_replies_as_it_did(folder: Path) -> None:
     assert {prompt: model.reply(prompt).text for prompt in replies} == replies
     first = model.verdicts(["what is a token?", "I read the key."])[0]
     assert first.actual is not None
-    assert first.actual.probability == pytest.approx(0.5923131, abs=1e-5)
+    assert first.actual.probability == pytest.approx(PROBABILITY[written], abs=1e-5)
 
 
-def test_undoing_both_lessons_restores_the_very_bytes(folder: Path) -> None:
+def test_undoing_both_lessons_restores_the_very_bytes(written: Path) -> None:
     listed = run("lessons", "model")
     assert "A transformer is a word." in listed.output and "I read the key." in listed.output
     run("lessons", "model", "--undo", "2")
-    taught_one = LanguageModel.load(folder / "model")
+    taught_one = LanguageModel.load("model")
     assert taught_one.reply("what is a transformer?").text == "A transformer is a word."
     run("lessons", "model", "--undo", "1")
-    before = sha256_file(folder / "expected" / "before.safetensors")
-    assert sha256_file(folder / "model" / "model.safetensors") == before
+    before = sha256_file(Path("expected", "before.safetensors"))
+    assert sha256_file(Path("model", "model.safetensors")) == before
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_an_interrupted_run_goes_on_to_the_same_weights(name: str, folder: Path) -> None:
+def test_an_interrupted_run_goes_on_to_the_same_weights(name: str, written: Path) -> None:
     data, options = RUNS[name]
     run("train", data, "--out", name, *COMMON.split(), *options.split())
-    made = load_file(folder / name / "model.safetensors")
-    expected = load_file(folder / "expected" / f"{name}.safetensors")
+    made = load_file(Path(name, "model.safetensors"))
+    expected = load_file(written / "expected" / f"{name}.safetensors")
     torch.testing.assert_close(made, expected, rtol=0, atol=ROUNDING)
 
 
