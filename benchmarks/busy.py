@@ -69,8 +69,8 @@ def block(activity: str, folder: Path) -> Callable[[], object]:
                 lesson.undo()
 
         return teach
-    from nextword.learn.judge import judge
-    from nextword.text.shards import Shards
+    from nextword.data.shards.token_shards import Shards
+    from nextword.evaluate.evaluation import judge
 
     shards = Shards(folder / "training" / "data" / "train")
     return lambda: judge(model.decoder, model.tokenizer, shards, replies=8)
@@ -78,11 +78,11 @@ def block(activity: str, folder: Path) -> Callable[[], object]:
 
 def work(activity: str, folder: Path) -> None:
     """Wait for a line, do a block, say how many seconds it took; and again."""
-    from nextword import machine
-    from nextword.learn.allocator import kept_memory, settled_objects
+    from nextword import hardware
+    from nextword.training.backends.allocator import kept_memory, settled_objects
 
     if FIXED in os.environ:
-        machine._load.busy_cores = lambda: 0.0  # type: ignore[method-assign]
+        hardware._load.busy_cores = lambda: 0.0  # type: ignore[method-assign]
     with kept_memory(), settled_objects():
         do = block(activity, folder)
         do()

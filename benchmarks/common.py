@@ -110,7 +110,7 @@ def where() -> dict[str, str | int]:
     import torch
 
     import nextword
-    from nextword.machine import processor_name
+    from nextword.hardware import processor_name
 
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False

@@ -32,11 +32,11 @@ from torch.nn import functional as F
 
 from common import run_python, save, table
 from nextword import LanguageModel, TeachingConfig
-from nextword.files import write_json
-from nextword.learn.threads import limited_threads
-from nextword.teach.reading import Given, read_lessons
-from nextword.teach.records import sums_of
-from nextword.teach.undo import undo
+from nextword.common.files import write_json
+from nextword.teach.journal.lesson_records import sums_of
+from nextword.teach.journal.undo import undo
+from nextword.teach.lesson_files import Given, read_lessons
+from nextword.training.backends.thread_limit import limited_threads
 from what_stays import as_correction, holds, kept, replies, says, unchanged, watch
 
 CORRECTIONS = Path(__file__).with_suffix(".jsonl")

@@ -18,11 +18,11 @@ from typing import Any
 
 from common import DATA, save, table, train_whole
 from nextword import load
-from nextword.evaluate.answers import AnswerScores, count_answers, given_pairs
-from nextword.files import write_json
-from nextword.text.corpus import open_corpus
-from nextword.text.parts import whole
-from nextword.text.shards import prepare
+from nextword.common.files import write_json
+from nextword.data.corpus import open_corpus
+from nextword.data.samples.splits import whole
+from nextword.data.shards.token_shards import prepare
+from nextword.evaluate.exact_replies import AnswerScores, count_answers, given_pairs
 
 BUNDLED = "nextword:dialogues"
 PHRASINGS = "nextword:phrasings"
@@ -34,7 +34,7 @@ SETS: dict[str, tuple[str, int | None]] = {  # name → the data, and how many l
     "gsm8k 1000": ("{data}/gsm8k-train.jsonl", 1000),
     "gsm8k 7473": ("{data}/gsm8k-train.jsonl", None),
 }
-SOURCE = Path(__file__).parents[1] / "src" / "nextword" / "data" / "dialogues.jsonl"
+SOURCE = Path(__file__).parents[1] / "src" / "nextword" / "data" / "bundled" / "dialogues.jsonl"
 SPREAD = 7  # of the bundled dialogues every so manieth, so that phrasings do not come together
 
 Results = dict[str, dict[str, Any]]

@@ -16,10 +16,10 @@ import torch
 
 from common import DATA, save, table, train_whole
 from nextword.config import ModelConfig
-from nextword.learn.gradients import flops_per_token
-from nextword.learn.precision import peak_of
-from nextword.machine import matrix_peak
+from nextword.hardware import matrix_peak
 from nextword.presets import preset
+from nextword.training.backends.data_parallel import flops_per_token
+from nextword.training.backends.precision import peak_of
 from quality import folder_loss
 from steps import Step, gpt2_124m
 

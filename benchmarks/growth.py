@@ -17,13 +17,13 @@ from typing import Any
 import torch
 
 from common import RESULTS, save, table
+from nextword.common.files import write_whole
 from nextword.config import ModelConfig
-from nextword.files import write_whole
-from nextword.learn.allocator import kept_memory, settled_objects
-from nextword.learn.gradients import flops_per_token
-from nextword.learn.picture import HEIGHT, WIDTH, Series, curves_svg
-from nextword.learn.precision import peak_of
 from nextword.presets import preset
+from nextword.training.backends.allocator import kept_memory, settled_objects
+from nextword.training.backends.data_parallel import flops_per_token
+from nextword.training.backends.precision import peak_of
+from nextword.training.report.loss_chart import HEIGHT, WIDTH, Series, curves_svg
 from steps import Step, gpt2_124m
 
 VOCABULARY = 68  # tiny Shakespeare's characters

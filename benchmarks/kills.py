@@ -26,10 +26,10 @@ from typing import Any
 
 import torch
 
-import nextword.learn.train as training
+import nextword.training.pipeline as training
 from common import save, table
-from nextword.files import sha256_file
-from nextword.learn.request import TrainRequest
+from nextword.common.files import sha256_file
+from nextword.training.request import TrainRequest
 
 KILLS_PER_RUN = 3
 PHASES = ("preparing", "training", "saving a checkpoint", "finishing")

@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common import save
-from nextword.text.corpus import open_corpus
-from nextword.text.shards import prepare
-from nextword.text.tokenizer import Tokenizer
+from nextword.data.corpus import open_corpus
+from nextword.data.shards.token_shards import prepare
+from nextword.tokenizer.tokenizer import Tokenizer
 
 VOCABULARY = 8192
 

@@ -18,15 +18,15 @@ from typing import Any
 
 from common import DATA, save, table, train_whole
 from nextword import load
-from nextword.files import write_json
-from nextword.learn.data import make_samples
-from nextword.learn.evaluate import score
-from nextword.learn.held_out import HELD_OUT_SHARE
-from nextword.text.content import content_keys
-from nextword.text.corpus import open_corpus
-from nextword.text.parts import whole
-from nextword.text.shards import prepare
-from nextword.text.split_by_content import split_by_content
+from nextword.common.files import write_json
+from nextword.data.corpus import open_corpus
+from nextword.data.prepared import make_samples
+from nextword.data.samples.document_hashes import content_keys
+from nextword.data.samples.split_by_content import split_by_content
+from nextword.data.samples.splits import whole
+from nextword.data.shards.token_shards import prepare
+from nextword.evaluate.scoring import score
+from nextword.training.data.held_out import HELD_OUT_SHARE
 
 TEXTS = {  # name → the data, and the rest of its command
     "shakespeare": ("{data}/tinyshakespeare.txt", "--tokenizer characters"),

@@ -19,8 +19,8 @@ from torch.profiler import ProfilerActivity, profile
 
 from common import save, table
 from nextword.config import ModelConfig
-from nextword.learn.allocator import kept_memory, settled_objects
 from nextword.presets import preset
+from nextword.training.backends.allocator import kept_memory, settled_objects
 from steps import Step, gpt2_124m
 
 SIZES = {"small": 12, "large": 4, "tiny": 2}  # name → sequences per step

@@ -10,12 +10,12 @@ from torch.profiler import record_function
 
 from nextword.config import ModelConfig, Precision, TrainingConfig
 from nextword.errors import NextwordError
-from nextword.learn.gradients import Gradients
-from nextword.learn.optimizer import Optimizer
-from nextword.machine import pick_device, pick_precision
+from nextword.hardware import pick_device, pick_precision
 from nextword.model import Decoder
 from nextword.presets import preset
 from nextword.training.backends.choose import SECONDS_EACH, candidates
+from nextword.training.backends.data_parallel import Gradients
+from nextword.training.optim.optimizer import Optimizer
 
 WARM_UP = 2  # steps before any that is measured
 LEAST_STEPS = 3

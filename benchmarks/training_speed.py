@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from common import Worker, save, table
 from nextword.config import Precision
-from nextword.learn.allocator import kept_memory, settled_objects
+from nextword.training.backends.allocator import kept_memory, settled_objects
 
 
 @dataclass(frozen=True)

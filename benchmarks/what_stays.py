@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from nextword import LanguageModel
-from nextword.evaluate.answers import Pair
-from nextword.teach.correction import Correction, from_pair
-from nextword.teach.replies import changed, generated
-from nextword.text.corpus import open_corpus
-from nextword.text.dialogue import Dialogue
+from nextword.data.corpus import open_corpus
+from nextword.data.dialogue import Dialogue
+from nextword.evaluate.exact_replies import Pair
+from nextword.teach.edit.correction import Correction, from_pair
+from nextword.teach.evaluation.reply_changes import changed, generated
 
 BATCH = 32  # sequences looked at side by side
 

@@ -4,7 +4,7 @@
     python docs/generate.py --check  write nothing; exit 1 and name the pages that are stale
 
 Everything comes from the package: help texts from click, settings and their meaning from the
-dataclasses and the comments beside their fields, the points from the table in glass/points.py.
+dataclasses and the comments beside their fields, the points from the table in interpret/points.py.
 Nothing here loads torch.
 """
 
@@ -26,9 +26,9 @@ import click
 
 from nextword import config, errors
 from nextword.cli import main as cli
-from nextword.cli.train import PLACES
+from nextword.cli.training.train import PLACES
 from nextword.config import ModelConfig, ReplyConfig, RotaryScaling, TrainingConfig
-from nextword.learn.request import RESERVED, TrainRequest
+from nextword.training.request import RESERVED, TrainRequest
 
 DOCS = Path(__file__).resolve().parent
 SOURCE = Path(inspect.getfile(errors)).parent
@@ -349,8 +349,8 @@ def _check_words(points: Iterable[str]) -> None:
 
 
 def point_rows() -> Iterator[PointRow]:
-    """The points, read from the source of glass/points.py: loading it would load torch."""
-    tree = ast.parse((SOURCE / "glass" / "points.py").read_text(encoding="utf-8"))
+    """The points, read from the source of interpret/points.py: loading it would load torch."""
+    tree = ast.parse((SOURCE / "interpret" / "points.py").read_text(encoding="utf-8"))
     known = conditions(tree) | properties()
     for node in tree.body:
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.value, ast.Tuple):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 
-from nextword.text.byte_counts import CountedIds
+from nextword.tokenizer.byte_counts import CountedIds
 
 END, PAD = 1, 0
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from nextword.files import sha256_file
-from nextword.learn.progress import Quiet
-from nextword.learn.request import TrainRequest
-from nextword.learn.scores import Update
+from nextword.common.files import sha256_file
+from nextword.evaluate.metrics import Update
+from nextword.training.report.reporters import Quiet
+from nextword.training.request import TrainRequest
 
 STEPS = 12
 WORDS = ["the", "a", "cat", "dog", "sees", "hears", "small", "old", "river", "near", "who"]
@@ -20,7 +20,7 @@ WORDS = ["the", "a", "cat", "dog", "sees", "hears", "small", "old", "river", "ne
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do without what takes time and changes no result: flushing disks, measuring the machine."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
-    monkeypatch.setattr("nextword.learn.train.peak_of", lambda _: 1e12)
+    monkeypatch.setattr("nextword.training.pipeline.peak_of", lambda _: 1e12)
 
 
 def sentence(number: int) -> str:

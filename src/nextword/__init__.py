@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from nextword.api import load, train
     from nextword.config import ModelConfig, ReplyConfig, TrainingConfig
     from nextword.errors import NextwordError
-    from nextword.glass.edits import ablate, patch, steer
-    from nextword.glass.trace import Trace
+    from nextword.generate.reply_stream import Reply
+    from nextword.interpret.interventions import ablate, patch, steer
+    from nextword.interpret.trace import Trace
     from nextword.language_model import LanguageModel
     from nextword.model.decoder import Decoder
     from nextword.presets import preset
-    from nextword.reply.stream import Reply
     from nextword.teach.config import TeachingConfig
     from nextword.teach.lesson import Lesson
-    from nextword.text.tokenizer import Tokenizer
+    from nextword.tokenizer.tokenizer import Tokenizer
 
 __version__ = "0.1.0"
 
@@ -35,17 +35,17 @@ _HOMES = {
     "Lesson": "nextword.teach.lesson",
     "ModelConfig": "nextword.config",
     "NextwordError": "nextword.errors",
-    "Reply": "nextword.reply.stream",
+    "Reply": "nextword.generate.reply_stream",
     "ReplyConfig": "nextword.config",
     "TeachingConfig": "nextword.teach.config",
-    "Tokenizer": "nextword.text.tokenizer",
-    "Trace": "nextword.glass.trace",
+    "Tokenizer": "nextword.tokenizer.tokenizer",
+    "Trace": "nextword.interpret.trace",
     "TrainingConfig": "nextword.config",
-    "ablate": "nextword.glass.edits",
+    "ablate": "nextword.interpret.interventions",
     "load": "nextword.api",
-    "patch": "nextword.glass.edits",
+    "patch": "nextword.interpret.interventions",
     "preset": "nextword.presets",
-    "steer": "nextword.glass.edits",
+    "steer": "nextword.interpret.interventions",
     "train": "nextword.api",
 }
 

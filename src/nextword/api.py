@@ -6,9 +6,9 @@ from typing import Any
 
 from nextword.config import config_from
 from nextword.language_model import LanguageModel
-from nextword.learn.progress import Reporter
-from nextword.learn.request import TrainRequest
-from nextword.learn.train import train as run_training
+from nextword.training.pipeline import train as run_training
+from nextword.training.report.reporters import Reporter
+from nextword.training.request import TrainRequest
 
 
 def load(folder: str | Path, *, device: str = "cpu") -> LanguageModel:
@@ -39,9 +39,9 @@ def train(
     Args:
         data: files or folders of text or dialogues, or `"nextword:dialogues"`.
         out: the model's folder.
-        reporter: is told how it goes (`nextword.learn.progress`); None: nobody.
+        reporter: is told how it goes (`nextword.training.report.reporters`); None: nobody.
         fresh: start over where the folder holds an earlier run.
-        settings: of `nextword.learn.request.TrainRequest`: preset, depth, steps, minutes, …
+        settings: of `nextword.training.request.TrainRequest`: preset, depth, steps, minutes, …
 
     Raises:
         NextwordError: see `nextword.errors`.

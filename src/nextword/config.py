@@ -1,7 +1,7 @@
 """Every setting, as frozen dataclasses, one per owner: model, training, reply.
 
 A setting is checked where it is made: an impossible one raises ConfigError with both numbers.
-`config_from` (settings.py) builds any of them from a plain mapping and refuses unknown keys.
+`config_from` (validation.py) builds any of them from a plain mapping and refuses unknown keys.
 """
 
 import math
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nextword.errors import ConfigError
-from nextword.settings import above, at_least, check_choices, check_seed, config_from, within
+from nextword.validation import above, at_least, check_choices, check_seed, config_from, within
 
 Position = Literal["none", "sinusoidal", "learned", "rotary"]
 Norm = Literal["none", "layer", "rms"]

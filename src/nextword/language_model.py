@@ -9,27 +9,27 @@ from typing import Any
 import torch
 
 from nextword.config import ModelConfig, ReplyConfig
+from nextword.data.prompting import Prompting
 from nextword.errors import ConfigError, ContextError
-from nextword.folder.card import CardFacts, model_card
-from nextword.folder.store import Kind, load_model, save_model
-from nextword.glass.chain import Chain, explain
-from nextword.glass.edits import Changes, Edit, edited
-from nextword.glass.recording import record
-from nextword.glass.reference import forward
-from nextword.glass.stamp import Stamp, stamp_of, version_of
-from nextword.glass.trace import Trace
-from nextword.glass.verdicts import TOP, Verdicts, make_verdicts
+from nextword.formats.huggingface.model_card import CardFacts, model_card
+from nextword.formats.huggingface.save_load import Kind, load_model, save_model
+from nextword.generate.engine import fit_prompt
+from nextword.generate.reply_stream import Reply, ReplyStream
+from nextword.interpret.interventions import Changes, Edit, edited
+from nextword.interpret.recording import record
+from nextword.interpret.reference import forward
+from nextword.interpret.trace import Trace
+from nextword.interpret.verdicts import TOP, Verdicts, make_verdicts
+from nextword.interpret.walkthrough import Chain, explain
 from nextword.model.decoder import Decoder
-from nextword.reply.engine import fit_prompt
-from nextword.reply.stream import Reply, ReplyStream
+from nextword.model.fingerprint import Stamp, stamp_of, version_of
 from nextword.teach.config import TeachingConfig
-from nextword.teach.correction import Correction, Pair, Prompt, at_position, prompt_tokens
-from nextword.teach.history import History
+from nextword.teach.edit.correction import Correction, Pair, Prompt, at_position, prompt_tokens
+from nextword.teach.journal.history import History
 from nextword.teach.lesson import Lesson, TeachingStep
-from nextword.teach.lessons import begin, teach
-from nextword.teach.teaching import Teaching
-from nextword.text.prompting import Prompting
-from nextword.text.tokenizer import Tokenizer
+from nextword.teach.lesson_requests import begin, teach
+from nextword.teach.session import Teaching
+from nextword.tokenizer.tokenizer import Tokenizer
 
 
 class LanguageModel:
@@ -191,7 +191,7 @@ class LanguageModel:
         self, text: Prompt, *, keep: Sequence[str] = (), layers: Sequence[int] | None = None,
         heads: Sequence[int] | None = None, dialogue: bool | None = None,
     ) -> Trace:  # fmt: skip
-        """Every value of the forward over a text, by name (`nextword.glass.points`).
+        """Every value of the forward over a text, by name (`nextword.interpret.points`).
 
         Args:
             text, dialogue: as for `verdicts`.

@@ -5,11 +5,11 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from nextword.cli.main import main
-from nextword.files import sha256_file
+from nextword.common.files import sha256_file
 from nextword.language_model import LanguageModel
 from nextword.model import Decoder
 from nextword.presets import preset
-from nextword.text.tokenizer import Tokenizer
+from nextword.tokenizer.tokenizer import Tokenizer
 
 TEXTS = ["who sat on the mat ?", "a cat and the dog ran", "tell me"]
 QUICK = ("--rehearsal-weight", "0", "--largest-kl", "50", "--learning-rate", "0.02", "--threads",

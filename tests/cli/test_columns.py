@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from nextword.cli.columns import parse_columns
-from nextword.cli.train import request_from
+from nextword.cli.shared.columns import parse_columns
+from nextword.cli.training.train import request_from
 from nextword.errors import ConfigError
 
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from nextword import machine
-from nextword.cli import doctor as module
+from nextword import hardware
+from nextword.cli.machine import doctor as module
 from nextword.cli.main import main
 
 PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
@@ -23,11 +23,11 @@ PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 @pytest.fixture(autouse=True)
 def quick_and_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """No measuring, and a machine about which there is nothing to say."""
-    monkeypatch.setattr(machine, "matrix_peak", lambda device, dtype: 1.25e11)
-    monkeypatch.setattr(machine, "cores", lambda: torch.get_num_threads())
-    monkeypatch.setattr(machine, "features", lambda: ["avx2", "bf16"])
-    monkeypatch.setattr(machine, "memory_bytes", lambda: 8 * 2**30)
-    monkeypatch.setattr(machine, "processor_name", lambda: "Abacus 3")
+    monkeypatch.setattr(hardware, "matrix_peak", lambda device, dtype: 1.25e11)
+    monkeypatch.setattr(hardware, "cores", lambda: torch.get_num_threads())
+    monkeypatch.setattr(hardware, "features", lambda: ["avx2", "bf16"])
+    monkeypatch.setattr(hardware, "memory_bytes", lambda: 8 * 2**30)
+    monkeypatch.setattr(hardware, "processor_name", lambda: "Abacus 3")
     monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0), raising=False)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "99.1")
@@ -88,7 +88,7 @@ def test_a_broken_package_is_no_reason_to_crash(monkeypatch: pytest.MonkeyPatch)
         return load(name)
 
     monkeypatch.setattr(importlib, "import_module", failing)
-    monkeypatch.setattr(machine, "facts", lambda: failing("torch"))
+    monkeypatch.setattr(hardware, "facts", lambda: failing("torch"))
     found = report()
     assert found["usable"] is False
     assert found["broken"][0] == (
@@ -109,7 +109,7 @@ def test_an_old_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_threads_other_than_the_cores_slow_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "cores", lambda: 7)
+    monkeypatch.setattr(hardware, "cores", lambda: 7)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     assert report()["advice"] == [
@@ -130,15 +130,15 @@ class Usage(NamedTuple):
 
 
 def test_what_slows_training_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "features", list)
-    monkeypatch.setattr(machine, "is_translated", lambda: True)
-    monkeypatch.setattr(machine, "memory_bytes", lambda: 2**30)
-    monkeypatch.setattr(machine, "processor_name", lambda: "QEMU Virtual CPU")
-    monkeypatch.setattr(machine, "devices", lambda: ["cpu"])
+    monkeypatch.setattr(hardware, "features", list)
+    monkeypatch.setattr(hardware, "is_translated", lambda: True)
+    monkeypatch.setattr(hardware, "memory_bytes", lambda: 2**30)
+    monkeypatch.setattr(hardware, "processor_name", lambda: "QEMU Virtual CPU")
+    monkeypatch.setattr(hardware, "devices", lambda: ["cpu"])
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr("os.getloadavg", lambda: (99.0, 0.0, 0.0), raising=False)
     monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}")
-    monkeypatch.setattr("nextword.kernels.native.find_compiler", lambda: None)
+    monkeypatch.setattr("nextword.kernels.build.find_compiler", lambda: None)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(9, 8, 1))
     advice = "\n".join(report()["advice"])
     for part in ("Rosetta", "QEMU", "no AVX2", "no C compiler", "1.0 GiB", "load 99.0"):

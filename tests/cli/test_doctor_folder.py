@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.unit.folder.models import edit, foreign, model
+from tests.unit.formats.huggingface.models import edit, foreign, model
 
 from nextword.cli.main import main
-from nextword.folder.store import load_model
-from nextword.learn.lock import hold
+from nextword.common.folder_lock import hold
+from nextword.formats.huggingface.save_load import load_model
 
 
 def run(*arguments: str, exit_code: int = 0) -> Result:

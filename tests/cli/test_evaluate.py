@@ -13,7 +13,7 @@ from nextword.cli.main import main
 from nextword.language_model import LanguageModel
 from nextword.model import Decoder
 from nextword.presets import preset
-from nextword.text.tokenizer import Tokenizer
+from nextword.tokenizer.tokenizer import Tokenizer
 
 CONTEXT = 24
 TEXT = "the cat sat on the mat. the dog sat on the log. " * 4

@@ -11,11 +11,11 @@ from rich.cells import cell_len
 from tests.cli.models import digest, run, saved, teach
 from tests.unit.teach import samples
 
-from nextword.cli.lesson_rows import Row, Rows, cells
-from nextword.cli.lessons import no_longer_told
+from nextword.cli.teaching.lesson_rows import Row, Rows, cells
+from nextword.cli.teaching.lessons import no_longer_told
+from nextword.common.folder_lock import hold
 from nextword.language_model import LanguageModel
-from nextword.learn.lock import hold
-from nextword.teach.again import NoLonger
+from nextword.teach.journal.reevaluate import NoLonger
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,13 @@ from click.testing import CliRunner, Result
 from rich.cells import cell_len
 from rich.console import Console
 
-from nextword.cli import drawing
-from nextword.cli import look as module
+from nextword.cli.inspecting import look as module
 from nextword.cli.main import main
+from nextword.cli.shared import drawing
 from nextword.language_model import LanguageModel
 from nextword.model import Decoder
 from nextword.presets import preset
-from nextword.text.tokenizer import Tokenizer
+from nextword.tokenizer.tokenizer import Tokenizer
 
 TEXTS = ["the cat sat on the mat", "the dog sat on the log"]
 

@@ -10,10 +10,11 @@ from rich.cells import cell_len
 from rich.console import Console
 from tests.cli.test_look import TEXTS, article, mapping, numbers, output, run, saved
 
-from nextword.cli import drawing, look_account
+from nextword.cli.inspecting import look_account
+from nextword.cli.shared import drawing
 from nextword.language_model import LanguageModel
 from nextword.presets import preset
-from nextword.text.tokenizer import Tokenizer
+from nextword.tokenizer.tokenizer import Tokenizer
 
 TEXT = "the cat sat on"
 

@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 
 from nextword import __version__
 from nextword.cli import main as module
-from nextword.cli.common import command, echo_json, folder_argument, json_option
 from nextword.cli.main import COMMANDS, main
-from nextword.cli.streams import open_missing_streams
+from nextword.cli.shared.command import command, echo_json, folder_argument, json_option
+from nextword.cli.shared.streams import open_missing_streams
 from nextword.common.interrupts import Interrupted
 from nextword.errors import DataError
 
@@ -63,7 +63,7 @@ def test_help_loads_neither_torch_nor_a_command() -> None:
         "from nextword.cli.main import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'numpy', 'rich', 'tokenizers', 'nextword.cli.doctor'}\n"
+        "heavy = {'torch', 'numpy', 'rich', 'tokenizers', 'nextword.cli.machine.doctor'}\n"
         "print('loaded:', sorted(heavy & set(sys.modules)))\n"
     )
     ran = python(code)

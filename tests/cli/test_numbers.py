@@ -9,12 +9,12 @@ import pytest
 from click.testing import CliRunner
 
 from nextword.cli.main import COMMANDS, main
-from nextword.cli.numbers import Real, Whole
+from nextword.cli.shared.numbers import Real, Whole
 from nextword.config import ReplyConfig, RotaryScaling, TrainingConfig
 from nextword.errors import ConfigError
-from nextword.serve.answers import RequestError
-from nextword.serve.requests import ReplyTo, parse
-from nextword.settings import LARGEST, config_from
+from nextword.serve.responses import RequestError
+from nextword.serve.schemas import ReplyTo, parse
+from nextword.validation import LARGEST, config_from
 
 NO_NUMBERS = ("nan", "inf", "-inf", "1e400", "1e999999999", "", "x", "9" * 5000)
 KINDS = (Whole, Real, click.types.IntParamType, click.types.FloatParamType)
@@ -24,7 +24,7 @@ ARGUMENTS = {"train": ["X", "--out", "Y"], "ladder": ["X", "--out", "Y"], "try":
 def numeric_options() -> Iterator[tuple[str, str]]:
     for name, (place, _) in COMMANDS.items():
         module, _, attribute = place.partition(":")
-        for item in getattr(importlib.import_module(module), attribute).params:
+        for item in getattr(importlib.import_module(f"nextword.cli.{module}"), attribute).params:
             if isinstance(item.type, KINDS):
                 yield name, item.opts[0]
 

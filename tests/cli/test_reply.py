@@ -8,14 +8,14 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
-from nextword.cli import chat as chat_module
-from nextword.cli.chat import recent
 from nextword.cli.main import main
-from nextword.cli.reply import show_stream
+from nextword.cli.replying import chat as chat_module
+from nextword.cli.replying.chat import recent
+from nextword.cli.replying.reply import show_stream
 from nextword.config import ModelConfig, ReplyConfig
 from nextword.language_model import LanguageModel
 from nextword.model import Decoder
-from nextword.text.tokenizer import Tokenizer
+from nextword.tokenizer.tokenizer import Tokenizer
 
 NEXT = {"a": "b", "b": "c", "c": "<|end|>", "d": "d", "e": "\x1b"}
 

@@ -15,11 +15,11 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.unit.serve.models import SENTENCE, article
 
-from nextword.cli import serve as module
 from nextword.cli.main import main
+from nextword.cli.replying import serve as module
+from nextword.common.folder_lock import hold
 from nextword.errors import RunError
 from nextword.language_model import LanguageModel
-from nextword.learn.lock import hold
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from rich.console import Console
 from tests.cli.models import digest, run, saved, teach
 from tests.unit.teach import samples
 
-from nextword.cli import teach_views
+from nextword.cli.teaching import teach_views
+from nextword.common import signals
+from nextword.common.folder_lock import hold
 from nextword.language_model import LanguageModel
-from nextword.learn import stop
-from nextword.learn.lock import hold
 from nextword.teach.lesson import Lesson
 
 PAIRS = [
@@ -101,13 +101,13 @@ def test_a_dry_run_writes_nothing_and_needs_no_lock(folder: Path) -> None:
 def test_ctrl_c_ends_the_lesson_and_those_after_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Asked(stop.StopSignals):
+    class Asked(signals.StopSignals):
         def __init__(self) -> None:
             super().__init__()
             self.asked = True
 
     before = digest(folder)
-    monkeypatch.setattr(stop, "StopSignals", Asked)
+    monkeypatch.setattr(signals, "StopSignals", Asked)
     result = teach(folder, "--file", written(folder, *PAIRS))
     assert result.exit_code == 1
     assert "0 of 2 lessons learned." in result.stdout

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nextword.cli.train import WithoutAdvice
-from nextword.cli.try_ import next_steps, program
-from nextword.learn.progress import Quiet
+from nextword.cli.training.train import WithoutAdvice
+from nextword.cli.training.try_ import next_steps, program
+from nextword.training.report.reporters import Quiet
 
 
 def test_commands_are_shown_as_they_can_be_typed(

@@ -10,7 +10,7 @@ import pytest
 from docs import generate
 from nextword.cli.main import COMMANDS
 from nextword.config import ModelConfig, ReplyConfig, TrainingConfig
-from nextword.glass.points import BLOCK, ENTRY, EXIT
+from nextword.interpret.points import BLOCK, ENTRY, EXIT
 from nextword.presets import PRESETS, preset
 
 DOCS = Path(generate.__file__).parent

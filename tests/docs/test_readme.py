@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from nextword.cli import try_
 from nextword.cli.main import COMMANDS, main
-from nextword.folder.families import FAMILIES
+from nextword.cli.training import try_
+from nextword.formats.huggingface.families import FAMILIES
 from nextword.presets import PRESETS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,7 +77,7 @@ def there(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(workplace)
     monkeypatch.setattr(try_, "DEPTH", 1)
     monkeypatch.setattr(try_, "STEPS", 3)
-    monkeypatch.setattr("nextword.learn.threads.cores", lambda: 1)
+    monkeypatch.setattr("nextword.training.backends.thread_limit.cores", lambda: 1)
     return workplace
 
 
@@ -158,7 +158,7 @@ def test_the_house_is_drawn_as_it_stands() -> None:
     tree = next(block for block in blocks(README, "text") if block.startswith("src/nextword/"))
     drawn = {line.split()[0].rstrip("/") for line in tree.splitlines() if line.startswith("  ")}
     source = ROOT / "src" / "nextword"
-    stands = {path.name for path in source.glob("*.py")} | {"data"}
+    stands = {path.name for path in source.glob("*.py")}
     stands |= {path.parent.name for path in source.glob("*/__init__.py")}
     assert drawn == stands
     outside = {line.split()[0].rstrip("/") for line in tree.splitlines() if line[0] != " "}

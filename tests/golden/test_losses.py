@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from tests.small_runs import quick, request, write_dialogues
 
-from nextword.learn.train import train
 from nextword.presets import PRESETS
+from nextword.training.pipeline import train
 
 LOSSES = Path(__file__).with_name("losses.json")
 STEPS = 20

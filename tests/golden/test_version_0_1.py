@@ -11,7 +11,7 @@ from tests.damage import DAMAGES
 from tests.small_runs import quick
 
 from nextword.cli.main import main
-from nextword.files import sha256_file
+from nextword.common.files import sha256_file
 from nextword.language_model import LanguageModel
 
 FIXTURES = Path(__file__).with_name("version_0_1")

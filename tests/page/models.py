@@ -11,12 +11,12 @@ from tests.small_runs import request
 from tokenizers import Tokenizer as Backend
 
 from nextword.language_model import LanguageModel
-from nextword.learn.train import train
 from nextword.model.decoder import Decoder
 from nextword.presets import preset
-from nextword.text.learn_tokenizer import END, PAD, UNKNOWN
-from nextword.text.tokenizer import Tokenizer
-from nextword.text.tokenizer_folder import Specials
+from nextword.tokenizer.loading import Specials
+from nextword.tokenizer.tokenizer import Tokenizer
+from nextword.tokenizer.training import END, PAD, UNKNOWN
+from nextword.training.pipeline import train
 
 DIALOGUE = ["what is nextword", "awesome"]  # the article's, turn by turn
 NASTY = "<img src=x onerror=nastyRan=1>"  # a token that would run if it were taken for HTML

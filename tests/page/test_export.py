@@ -11,7 +11,7 @@ from tests.page.test_access import violations
 from tests.page.test_truth import FAMILIES, IDS, check_all
 from tests.page.truth import Truth
 
-from nextword.serve.export import write_html
+from nextword.serve.html_export import write_html
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from tests.page.lessons import ASKED, AT, WANTED, carry, press, read, shown, sta
 
 from nextword.language_model import LanguageModel
 from nextword.teach.config import RATES, TeachingConfig
-from nextword.teach.undo import list_lessons, undo
+from nextword.teach.journal.undo import list_lessons, undo
 
 
 def test_keep_list_and_undo_from_the_list(opened: Open, student: Student) -> None:

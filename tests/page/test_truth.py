@@ -12,7 +12,7 @@ from tests.page.conftest import Open
 from tests.page.pages import Opened, Shown
 from tests.page.truth import SHARES, Truth
 
-from nextword.glass.trace import Trace
+from nextword.interpret.trace import Trace
 
 IDS = models.seed2().ids(models.DIALOGUE)
 FAMILIES = {  # at every position of the article's model, at least these are printed

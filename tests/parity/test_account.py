@@ -5,8 +5,8 @@ import torch
 from tests.parity.grid import GRID, config_of
 from tests.parity.test_forwards import loud, sentence
 
-from nextword.glass import forward, record
-from nextword.glass.account import Account
+from nextword.interpret import forward, record
+from nextword.interpret.logit_attribution import Account
 
 TOLERANCE = 1e-4
 

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from tests.small_runs import quick, request
 
-from nextword.glass.reference import forward
+from nextword.interpret.reference import forward
 from nextword.language_model import LanguageModel
-from nextword.learn.train import train
 from nextword.model.decoder import Decoder
 from nextword.presets import preset
+from nextword.training.pipeline import train
 
 Array = NDArray[np.float64]
 TURNS = [["what is nextword", "awesome"], ["nextword is what", "awesome"]]

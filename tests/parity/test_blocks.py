@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nextword.config import ModelConfig
-from nextword.kernels import blocks, calls
-from nextword.kernels.native import find_compiler
-from nextword.kernels.products import product
+from nextword.kernels import block_args, fused_blocks
+from nextword.kernels.blas import product
+from nextword.kernels.build import find_compiler
 from nextword.model import Decoder, whole
 from nextword.presets import preset
 
@@ -66,16 +66,16 @@ def compare(
 ) -> None:
     documents = documents_of(tokens) if apart else None
     went: list[object] = []
-    through = blocks.BlocksStep.forward
+    through = fused_blocks.BlocksStep.forward
 
     def spied(*given: object) -> object:
         went.append(given)
         return through(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(blocks.BlocksStep, "forward", staticmethod(spied))
+    monkeypatch.setattr(fused_blocks.BlocksStep, "forward", staticmethod(spied))
     logits, gradients = learned(config, tokens, documents)
     assert len(went) == 1
-    monkeypatch.setattr(blocks, "exist", lambda: False)
+    monkeypatch.setattr(fused_blocks, "exist", lambda: False)
     expected, wanted = learned(config, tokens, documents)
     assert len(went) == 1
     torch.testing.assert_close(logits, expected, rtol=1e-5, atol=1e-5)
@@ -107,7 +107,7 @@ def test_long_rows(name: str, apart: bool, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("rows", [1, 10, 1000])
 def test_few_or_many_rows_at_a_time(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "rows_together", lambda _: rows)
+    monkeypatch.setattr(block_args, "rows_together", lambda _: rows)
     compare(MORE["shared heads"], monkeypatch, tokens=5, apart=False)
 
 
@@ -128,7 +128,7 @@ def test_whole_numbers_are_near(name: str, monkeypatch: pytest.MonkeyPatch) -> N
     wanted = learned(config, TOKENS, documents)
     coarse = off(learned(config, TOKENS, documents, dtype=torch.bfloat16), wanted)
     for rows in (10, 1000):
-        monkeypatch.setattr(calls, "rows_together", lambda _, rows=rows: rows)
+        monkeypatch.setattr(block_args, "rows_together", lambda _, rows=rows: rows)
         fine = off(learned(config, TOKENS, documents, bits=16), wanted)
         assert all(0 < one < 0.5 * other for one, other in zip(fine, coarse, strict=True))
         eight = off(learned(config, TOKENS, documents, bits=8), wanted)
@@ -228,5 +228,5 @@ def test_blocks_that_share_a_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
 
     found = gradient()
-    monkeypatch.setattr(blocks, "exist", lambda: False)
+    monkeypatch.setattr(fused_blocks, "exist", lambda: False)
     torch.testing.assert_close(found, gradient(), rtol=1e-4, atol=1e-6)

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import models
 
 from nextword.errors import DataError
-from nextword.text.template import render
+from nextword.tokenizer.chat_template import render
 
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 

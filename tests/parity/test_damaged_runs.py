@@ -18,11 +18,11 @@ from tests.small_runs import (
     write_text,
 )
 
-from nextword.checked_json import read_checked_json, write_checked_json
+from nextword.common.checked_json import read_checked_json, write_checked_json
+from nextword.common.files import sha256_file
 from nextword.errors import NextwordError, RunChangedError, RunError
-from nextword.files import sha256_file
-from nextword.learn.request import TrainRequest
-from nextword.learn.train import train
+from nextword.training.pipeline import train
+from nextword.training.request import TrainRequest
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,15 @@ import torch
 from torch import Tensor, nn
 
 from nextword.config import TrainingConfig
-from nextword.kernels import blocks
-from nextword.kernels.blocks import KeptBlocks, dropped
-from nextword.learn import gradients as learning
-from nextword.learn.gradients import Gradients
-from nextword.learn.loss import NO_LOSS, loss_of
+from nextword.kernels import fused_blocks
+from nextword.kernels.fused_blocks import KeptBlocks, dropped
 from nextword.model import attention, whole
 from nextword.model import decoder as decoders
 from nextword.model.decoder import Decoder
+from nextword.model.loss import NO_LOSS, loss_of
 from nextword.presets import preset
+from nextword.training.backends import data_parallel as learning
+from nextword.training.backends.data_parallel import Gradients
 
 BATCH, TOKENS, WIDTH, SHARE = 3, 7, 24, 0.3
 KINDS: dict[str, dict[str, int]] = {
@@ -29,7 +29,7 @@ KINDS: dict[str, dict[str, int]] = {
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    if not blocks.exist():
+    if not fused_blocks.exist():
         pytest.skip("no C compiler, or no product in torch")
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -8,7 +8,7 @@ import torch
 from tests.parity.grid import DEFAULTS, GRID, config_of
 
 from nextword.config import ModelConfig, RotaryScaling
-from nextword.glass import forward, points_of, record
+from nextword.interpret import forward, points_of, record
 from nextword.model import Decoder, KeyValueCache
 from nextword.model.attention import Kernel, attend, make_mask
 

@@ -18,19 +18,19 @@ from tests.small_runs import (
 from tests.unit.teach.folders import changed, drawn_change, drawn_lesson
 from tests.unit.teach.samples import taught
 
-from nextword.cli.train import request_from, with_lessons
+from nextword.cli.training.train import request_from, with_lessons
+from nextword.common.files import sha256_file
 from nextword.errors import ConfigError, RunChangedError
-from nextword.files import sha256_file
-from nextword.folder.store import load_model
-from nextword.learn.request import TrainRequest
-from nextword.learn.train import train
-from nextword.learn.trainer import Trainer
-from nextword.teach.keeping import keep
-from nextword.teach.records import Records
-from nextword.teach.undo import undo
+from nextword.formats.huggingface.save_load import load_model
+from nextword.teach.journal.lesson_records import Records
+from nextword.teach.journal.persist import keep
+from nextword.teach.journal.undo import undo
 from nextword.training.backends.backend import Backend
 from nextword.training.backends.choose import choose_backend
+from nextword.training.loop.trainer import Trainer
+from nextword.training.pipeline import train
 from nextword.training.plan import planner
+from nextword.training.request import TrainRequest
 
 
 @pytest.fixture(autouse=True)

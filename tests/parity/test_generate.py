@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from nextword.config import ModelConfig, ReplyConfig
+from nextword.generate.engine import generate, generate_many
 from nextword.model import Decoder
 from nextword.presets import preset
-from nextword.reply.engine import generate, generate_many
 
 VOCABULARY, CONTEXT, PAD = 53, 31, 52
 ENDS = frozenset({3, 17})

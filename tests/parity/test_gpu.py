@@ -9,8 +9,8 @@ from tests.parity.test_forwards import loud, sentence
 from tests.small_runs import request, write_dialogues
 
 from nextword.language_model import LanguageModel
-from nextword.learn.train import train
 from nextword.model import KeyValueCache
+from nextword.training.pipeline import train
 
 pytestmark = [
     pytest.mark.gpu,

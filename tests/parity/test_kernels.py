@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nextword.config import ModelConfig
-from nextword.kernels import fused
-from nextword.kernels.native import find_compiler, kernels
+from nextword.kernels import ops
+from nextword.kernels.build import find_compiler, kernels
 from nextword.model import Decoder
 from nextword.presets import preset
 
@@ -20,10 +20,10 @@ pytestmark = pytest.mark.skipif(find_compiler() is None, reason="there is no C c
 CLOSE = {torch.float32: (1e-5, 1e-5), torch.bfloat16: (2e-2, 2e-2)}  # relative, absolute
 DTYPES = list(CLOSE)
 EPSILON = 1e-3
-rms_norm: Callable[..., Any] = fused.RMSNormStep.apply
-deal_heads: Callable[..., Any] = fused.DealHeadsStep.apply
-swiglu: Callable[..., Any] = fused.SwiGLUStep.apply
-gelu: Callable[..., Any] = fused.GELUStep.apply
+rms_norm: Callable[..., Any] = ops.RMSNormStep.apply
+deal_heads: Callable[..., Any] = ops.DealHeadsStep.apply
+swiglu: Callable[..., Any] = ops.SwiGLUStep.apply
+gelu: Callable[..., Any] = ops.GELUStep.apply
 HEADS, SHARED, WIDTH, BATCH, TOKENS = 4, 2, 6, 2, 5
 
 
@@ -126,7 +126,7 @@ def test_a_gradient_that_is_laid_out_anew_lives_as_long_as_it_is_read(
         return laid_out
 
     called: list[bool] = []
-    library = fused._library(x)
+    library = ops._library(x)
 
     class Watching:
         def __getattr__(self, name: str) -> Any:
@@ -137,7 +137,7 @@ def test_a_gradient_that_is_laid_out_anew_lives_as_long_as_it_is_read(
             return call
 
     monkeypatch.setattr(Tensor, "contiguous", watched)
-    monkeypatch.setattr(fused, "_library", lambda _: Watching())
+    monkeypatch.setattr(ops, "_library", lambda _: Watching())
     torch.autograd.grad(made.sum(), x)
     assert freed == ["after"]
 
@@ -203,6 +203,6 @@ def test_a_decoder_learns_the_same_with_and_without_them(
 
     assert kernels(torch.float32) is not None
     fast = gradients()
-    monkeypatch.setattr(fused, "reaches", lambda x: False)
+    monkeypatch.setattr(ops, "reaches", lambda x: False)
     for one, other in zip(fast, gradients(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)

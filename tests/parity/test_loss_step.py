@@ -6,11 +6,11 @@ from tests.parity.grid import GRID, config_of
 from torch import Tensor
 
 from nextword.config import ModelConfig
-from nextword.kernels import loss as in_one_call
-from nextword.kernels.native import find_compiler
-from nextword.kernels.products import product
-from nextword.learn.loss import NO_LOSS, loss_sum
+from nextword.kernels import fused_loss as in_one_call
+from nextword.kernels.blas import product
+from nextword.kernels.build import find_compiler
 from nextword.model import Decoder, whole
+from nextword.model.loss import NO_LOSS, loss_sum
 from nextword.presets import preset
 
 pytestmark = [

@@ -13,14 +13,15 @@ from tests.small_runs import write_dialogues
 from torch import Tensor
 from torch.nn import functional as F
 
-from nextword.learn.data import Prepared, find_tokenizer, prepare_data
-from nextword.learn.evaluate import to_tensors
-from nextword.learn.request import TrainRequest
+from nextword.data.corpus import open_corpus
+from nextword.data.prepared import Prepared
+from nextword.data.samples.packed_dialogues import Rows
+from nextword.evaluate.scoring import to_tensors
 from nextword.model import Decoder
 from nextword.model.attention import Kernel
 from nextword.presets import preset
-from nextword.text.corpus import open_corpus
-from nextword.text.rows import Rows
+from nextword.training.data.prepare import find_tokenizer, prepare_data
+from nextword.training.request import TrainRequest
 
 KERNELS: tuple[Kernel, ...] = ("fused", "explicit")
 CPU = torch.device("cpu")

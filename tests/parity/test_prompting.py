@@ -18,12 +18,12 @@ from tests.parity import foreign_models as made
 from tests.parity.foreign_models import DIALOGUES, SENTENCES
 
 from nextword.cli.main import main
+from nextword.data.corpus import open_corpus
+from nextword.data.shards.token_shards import prepare
+from nextword.evaluate.evaluation import judge
 from nextword.language_model import LanguageModel
-from nextword.learn.judge import judge
-from nextword.serve.reading import read_ids
-from nextword.serve.requests import Read
-from nextword.text.corpus import open_corpus
-from nextword.text.shards import prepare
+from nextword.serve.routes.routes_model import read_ids
+from nextword.serve.schemas import Read
 
 CLOSE = 1e-4
 TURNS = [DIALOGUES[0][0], DIALOGUES[0][1], DIALOGUES[1][0]]

@@ -23,6 +23,7 @@ from tests.small_runs import (
     write_text,
 )
 
+from nextword.common.files import sha256_file
 from nextword.config import Aim
 from nextword.errors import (
     ConfigError,
@@ -33,12 +34,11 @@ from nextword.errors import (
     RunError,
     StoppedError,
 )
-from nextword.files import sha256_file
 from nextword.language_model import LanguageModel
-from nextword.learn.request import TrainRequest
-from nextword.learn.run import Run
-from nextword.learn.train import train
-from nextword.text.tokenizer import Tokenizer
+from nextword.tokenizer.tokenizer import Tokenizer
+from nextword.training.pipeline import train
+from nextword.training.request import TrainRequest
+from nextword.training.run.run_dir import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS: dict[str, dict[str, Any]] = {
@@ -136,7 +136,8 @@ def test_before_and_after_training_a_signal_stops_at_once(
     asked = request(dialogues, tmp_path / "out", steps=3)
     with monkeypatch.context() as patch:
         patch.setattr(
-            f"nextword.learn.train.{place}", lambda *_, **__: signal.raise_signal(signal.SIGTERM)
+            f"nextword.training.pipeline.{place}",
+            lambda *_, **__: signal.raise_signal(signal.SIGTERM),
         )
         with pytest.raises(StoppedError, match="the same command goes on"):
             train(asked)
@@ -151,7 +152,10 @@ def test_a_run_broken_after_its_last_evaluation_does_not_count_it_twice(
     def broken(*_: object) -> None:
         raise BrokenOffError
 
-    for place in ("nextword.learn.train.save_model", "nextword.learn.run.Run.mark_finished"):
+    for place in (
+        "nextword.training.pipeline.save_model",
+        "nextword.training.run.run_dir.Run.mark_finished",
+    ):
         with monkeypatch.context() as patch, pytest.raises(BrokenOffError):
             patch.setattr(place, lambda *_, **__: broken())
             train(asked("broken"))
@@ -180,7 +184,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(
     with pytest.raises(BrokenOffError):
         train(asked("full"), reporter=breaking_at(5))
     with monkeypatch.context() as patch, pytest.raises(RunError, match="the disk is full"):
-        patch.setattr("nextword.learn.checkpoint.write_checkpoint", full)
+        patch.setattr("nextword.training.run.checkpoint.write_checkpoint", full)
         train(asked("full"))
     assert saves == [8]
     kept = tmp_path / "full" / "training" / "checkpoints"

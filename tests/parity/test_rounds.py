@@ -8,8 +8,8 @@ from tests.repeated_replies import FIRST, SECOND, write_repeated_replies
 from tests.small_runs import BrokenOffError, Notes, breaking_at, left_by, quick, request
 
 from nextword.errors import StoppedError
-from nextword.learn.request import TrainRequest
-from nextword.learn.train import train
+from nextword.training.pipeline import train
+from nextword.training.request import TrainRequest
 
 REGULARIZED = {"dropout": 0.2, "label_smoothing": 0.1, "checkpoint_every": 5}
 
@@ -65,13 +65,16 @@ def test_a_run_broken_everywhere_leaves_what_an_undisturbed_one_leaves(
     def breaks(*_: object, **__: object) -> None:
         raise BrokenOffError
 
-    for place in ("training.loop.rounds.count_answers", "learn.trainer.Trainer.begin_round"):
+    for place in (
+        "training.loop.rounds.count_answers",
+        "training.loop.trainer.Trainer.begin_round",
+    ):
         with monkeypatch.context() as patch, pytest.raises(BrokenOffError):
             patch.setattr(f"nextword.{place}", breaks)  # while measuring, and after it
             train(asked)
     broken(asked, FIRST + 1)
     broken(asked, FIRST + 2)
-    for place in ("learn.train.judge_run", "learn.train.save_model"):
+    for place in ("training.pipeline.judge_run", "training.pipeline.save_model"):
         with monkeypatch.context() as patch, pytest.raises(BrokenOffError):
             patch.setattr(f"nextword.{place}", breaks)
             train(asked)

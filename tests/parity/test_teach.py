@@ -4,10 +4,10 @@ import pytest
 import torch
 from tests.unit.teach.pupils import pupil
 
-from nextword.evaluate.answers import Pair
+from nextword.evaluate.exact_replies import Pair
 from nextword.teach.config import TeachingConfig
-from nextword.teach.replies import changed, generated
-from nextword.teach.scope import Apprentice, copy_with
+from nextword.teach.edit.weight_delta import Apprentice, copy_with
+from nextword.teach.evaluation.reply_changes import changed, generated
 
 
 @pytest.mark.parametrize("scope", ["all", "last", "adapter"])

@@ -9,14 +9,14 @@ import pytest
 import torch
 from tests.small_runs import BrokenOffError, breaking_at, left_by, quick, request, write_dialogues
 
-from nextword.files import read_json, sha256_file
-from nextword.kernels import blocks
-from nextword.learn import gradients
-from nextword.learn.data import Prepared
-from nextword.learn.report import Trained
-from nextword.learn.request import TrainRequest
-from nextword.learn.train import train
-from nextword.learn.trainer import Trainer
+from nextword.common.files import read_json, sha256_file
+from nextword.data.prepared import Prepared
+from nextword.kernels import fused_blocks
+from nextword.training.backends import data_parallel
+from nextword.training.loop.trainer import Trainer
+from nextword.training.pipeline import train
+from nextword.training.report.summary import Trained
+from nextword.training.request import TrainRequest
 
 STEPS = 8
 KINDS: dict[str, dict[str, Any]] = {
@@ -47,8 +47,8 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> Threads:
     """How many threads later runs have, whatever they ask for; tiny batches are split, too."""
     quick(monkeypatch)
     for name in ("LEAST_WORK", "LEAST_WORK_WHOLE"):
-        monkeypatch.setattr(gradients, name, 1.0)
-    monkeypatch.setattr("nextword.learn.train.judge_run", not_judged)
+        monkeypatch.setattr(data_parallel, name, 1.0)
+    monkeypatch.setattr("nextword.training.pipeline.judge_run", not_judged)
 
     def limit(count: int) -> None:
         @contextlib.contextmanager
@@ -60,7 +60,7 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> Threads:
             finally:
                 torch.set_num_threads(before)
 
-        monkeypatch.setattr("nextword.learn.train.limited_threads", limited)
+        monkeypatch.setattr("nextword.training.pipeline.limited_threads", limited)
 
     return limit
 
@@ -69,7 +69,7 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> Threads:
 def asked(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], TrainRequest]:
     """A kind's request for any folder; it leaves the number of threads to the machine."""
     kind = str(request.param)
-    if any(each in kind for each in OURS) and not blocks.exist():
+    if any(each in kind for each in OURS) and not fused_blocks.exist():
         pytest.skip("no C compiler, or no product in torch: such batches are not split")
     data = write_dialogues(tmp_path / "dialogues.jsonl")
     return lambda name: _request(data, tmp_path / name, KINDS[kind])
@@ -110,7 +110,7 @@ def test_the_number_of_threads_changes_nothing_from_the_start_or_in_the_middle(
         assert (weights(tmp_path / name), *left_by(tmp_path / name)) == expected, name
 
 
-@pytest.mark.skipif(not blocks.exist(), reason="no C compiler, or no product in torch")
+@pytest.mark.skipif(not fused_blocks.exist(), reason="no C compiler, or no product in torch")
 @pytest.mark.parametrize(
     ("asked", "planned", "later"),
     [

@@ -13,9 +13,9 @@ import torch
 from tests.parity.test_transformers import GPT2_SIZES, TOKENIZER, random_decoder
 from torch import Tensor
 
-from nextword.folder.store import save_model
-from nextword.glass.points import points_of
-from nextword.glass.trace import Trace
+from nextword.formats.huggingface.save_load import save_model
+from nextword.interpret.points import points_of
+from nextword.interpret.trace import Trace
 from nextword.language_model import LanguageModel
 from nextword.model import Decoder
 from nextword.presets import preset

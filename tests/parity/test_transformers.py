@@ -11,11 +11,11 @@ import torch
 
 from nextword.config import ModelConfig, RotaryScaling
 from nextword.errors import FolderError
-from nextword.folder.families import config_from_json, config_to_json, family_of
-from nextword.folder.store import load_model, save_model
+from nextword.formats.huggingface.families import config_from_json, config_to_json, family_of
+from nextword.formats.huggingface.save_load import load_model, save_model
 from nextword.model import Decoder
 from nextword.presets import preset
-from nextword.text.tokenizer import Tokenizer
+from nextword.tokenizer.tokenizer import Tokenizer
 
 TOKENIZER = Tokenizer.learn(["the quick brown fox jumps over the lazy dog"], kind="characters")
 VOCAB = TOKENIZER.vocab_size

@@ -6,9 +6,9 @@ import pytest
 from click.testing import CliRunner
 
 from nextword.cli.main import main
+from nextword.data.shards.token_shards import Shards
+from nextword.evaluate.evaluation import judge_replies
 from nextword.language_model import LanguageModel
-from nextword.learn.judge import judge_replies
-from nextword.text.shards import Shards
 
 
 @pytest.mark.slow

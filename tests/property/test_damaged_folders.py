@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import torch
-from tests.unit.folder.models import IDS, LLAMA, model, random_decoder
+from tests.unit.formats.huggingface.models import IDS, LLAMA, model, random_decoder
 
 from nextword.errors import NextwordError
-from nextword.folder.store import LoadedModel, load_model, save_model
-from nextword.text.tokenizer import Tokenizer
+from nextword.formats.huggingface.save_load import LoadedModel, load_model, save_model
+from nextword.tokenizer.tokenizer import Tokenizer
 
 FILES = (
     "config.json",

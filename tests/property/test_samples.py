@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.letters import Letters
 
-from nextword.text.corpus import open_corpus
-from nextword.text.order import permuted
-from nextword.text.packing import OPEN_ROWS, assign_rows
-from nextword.text.parts import Part, split, whole
-from nextword.text.readers import good_cut
-from nextword.text.rows import Rows
-from nextword.text.samples import NO_TARGET, Windows
-from nextword.text.shards import Shards, prepare
-from nextword.text.tokenizer import Tokenizer
+from nextword.data.corpus import open_corpus
+from nextword.data.records.readers import good_cut
+from nextword.data.samples.datasets import NO_TARGET, Windows
+from nextword.data.samples.packed_dialogues import Rows
+from nextword.data.samples.packing import OPEN_ROWS, assign_rows
+from nextword.data.samples.shuffling import permuted
+from nextword.data.samples.splits import Part, split, whole
+from nextword.data.shards.token_shards import Shards, prepare
+from nextword.tokenizer.tokenizer import Tokenizer
 
 SEEDS = st.integers(0, 2**64 - 1)
 MANY = settings(max_examples=40, deadline=None)

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nextword.config import ReplyConfig
-from nextword.reply.sampling import choose, probabilities, seeded
-from nextword.reply.text import StopAt
+from nextword.generate.sampling import choose, probabilities, seeded
+from nextword.generate.stop_strings import StopAt
 
 LOGITS = st.lists(st.integers(-9, 9).map(lambda n: n / 2), min_size=1, max_size=23)
 RULES = st.builds(

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from tokenizers import Regex, models, normalizers, pre_tokenizers, trainers
 from tokenizers import Tokenizer as Backend
 
-from nextword.text import strips
-from nextword.text.corpus import Piece
-from nextword.text.dialogue import Text
-from nextword.text.learn_tokenizer import KINDS, learn_backend
-from nextword.text.prompting import Prompting
-from nextword.text.shard_writer import ShardWriter, write_pieces
-from nextword.text.strips import Strip, StripCutter, StripJoiner
-from nextword.text.tokenizer import Tokenizer, UnknownTokenWarning
-from nextword.text.tokenizer_folder import Specials
+from nextword.data.corpus import Piece
+from nextword.data.dialogue import Text
+from nextword.data.prompting import Prompting
+from nextword.data.shards import strip_encoding
+from nextword.data.shards.shard_writer import ShardWriter, write_pieces
+from nextword.data.shards.strip_encoding import Strip, StripCutter, StripJoiner
+from nextword.tokenizer.loading import Specials
+from nextword.tokenizer.tokenizer import Tokenizer, UnknownTokenWarning
+from nextword.tokenizer.training import KINDS, learn_backend
 
 WORDS = ["The", "cat", "the", "sat", "Ärger", "漢字", "é", "e\u0301", "it's", "42", "x"]
 GAPS = [" ", " ", " ", "  ", "\n", "\n\n", ", ", ".\n", " \n ", "", "\t"]
@@ -104,9 +104,9 @@ def tokenizer_of(name: str) -> Tokenizer:
 
 @pytest.fixture
 def small_strips(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strips, "STRIP", 90)
-    monkeypatch.setattr(strips, "MARGIN", 60)
-    monkeypatch.setattr(strips, "SURE", 8)
+    monkeypatch.setattr(strip_encoding, "STRIP", 90)
+    monkeypatch.setattr(strip_encoding, "MARGIN", 60)
+    monkeypatch.setattr(strip_encoding, "SURE", 8)
 
 
 def cut(tokenizer: Tokenizer, text: str, pieces: list[int]) -> list[Strip]:
@@ -166,7 +166,7 @@ def test_a_corpus_is_written_as_the_tokens_of_the_whole(name: str, tmp_path: Pat
     text = "".join(
         f"The cat {number}, sat." + ("\n" if number % 7 else " ") for number in range(9000)
     )
-    assert len(text) > 2 * strips.STRIP
+    assert len(text) > 2 * strip_encoding.STRIP
 
     def pieces() -> Iterator[Piece]:
         yield Piece(Text(text[:100_000]), False, 0)
@@ -188,8 +188,8 @@ def test_a_corpus_is_written_as_the_tokens_of_the_whole(name: str, tmp_path: Pat
 def test_unknown_words_are_named_and_nothing_that_a_margin_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(strips, "STRIP", 400)
-    monkeypatch.setattr(strips, "MARGIN", 120)
+    monkeypatch.setattr(strip_encoding, "STRIP", 400)
+    monkeypatch.setattr(strip_encoding, "MARGIN", 120)
     line = "The cat sat here\n"
     tokenizer = Tokenizer.learn([line * 2], kind="words")
     text = line * 60 + "unheard words " + line * 60

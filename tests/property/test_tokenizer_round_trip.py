@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nextword.text.learn_tokenizer import KINDS, TokenizerKind
-from nextword.text.tokenizer import END, PAD, UNKNOWN, Tokenizer
+from nextword.tokenizer.tokenizer import END, PAD, UNKNOWN, Tokenizer
+from nextword.tokenizer.training import KINDS, TokenizerKind
 
 LEARNED = "the cat’s mat, the Cat saw it's\nmat! Ärger 漢字 🏳️‍🌈 e\u0301 _x 42"
 WORDS = ("the", "cat’s", "mat", "Cat", "saw", "it's", "Ärger", "漢字", "e\u0301", "_x", "42")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.unit.serve.models import article
 
-from nextword.serve.pages import Page, page_files
+from nextword.serve.static_files import Page, page_files
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,8 +1,8 @@
 """The arrows between the rooms, read from the imports; and the few rules of every file.
 
-    common, errors → files, settings → config, checked_json → machine, presets → kernels
-           → text, model → glass, folder, reply → learn → teach → ladder, language_model → api
-           → serve → cli
+    errors → common → validation → config → hardware, presets → kernels → tokenizer, model → data
+           → interpret, formats, generate → evaluate → training → teach → ladder, language_model
+           → api → serve → cli
 
 A room may import those before it, never those after it, nor one on its own floor.
 """
@@ -21,15 +21,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src"
-FLOORS = (  # from the ground up; rooms on one floor do not import each other
-    ("common", "errors"),
-    ("files", "settings"),
-    ("config", "checked_json"),
-    ("machine", "presets"),
+FLOORS = (  # from the ground up; packages on one floor do not import each other
+    ("errors",),
+    ("common",),
+    ("validation",),
+    ("config",),
+    ("hardware", "presets"),
     ("kernels",),
-    ("text", "model"),
-    ("glass", "folder", "reply"),
-    ("learn",),
+    ("tokenizer", "model"),
+    ("data",),
+    ("interpret", "formats", "generate"),
+    ("evaluate",),
+    ("training",),
     ("teach",),
     ("ladder", "language_model"),
     ("api",),
@@ -45,23 +48,31 @@ READY_FIRST = {"cli", "__main__"}  # they answer a mistake or a signal before th
 # What must load without torch: it is on the way to `nextword --help`, or has no use for it.
 QUICK_ROOMS = {
     "cli",
-    "text",
     "common",
-    "errors",
-    "files",
-    "settings",
     "config",
-    "presets",
+    "data",
+    "errors",
     "nextword",
+    "presets",
+    "tokenizer",
+    "validation",
 }
 QUICK_MODULES = {
-    "nextword.learn.request",
-    "nextword.learn.progress",
-    "nextword.learn.readable",
+    "nextword.training.request",
+    "nextword.training.report.reporters",
     "nextword.teach.config",
 }
 # All that the model's room may import; no files, no JSON, no operating system.
-MODEL_NEEDS = {"collections", "dataclasses", "functools", "math", "typing", "torch", "nextword"}
+MODEL_NEEDS = {
+    "collections",
+    "dataclasses",
+    "functools",
+    "hashlib",
+    "math",
+    "typing",
+    "torch",
+    "nextword",
+}
 LONGEST, LONG = 500, 300  # lines of a file: never more; better not more
 
 
@@ -110,14 +121,9 @@ def _imports(node: ast.AST, *, late: bool, for_types: bool) -> Iterator[Arrow]:
 
 
 def room(module: str) -> str:
-    """The room of a module of the package: `nextword.text.corpus` is in text.
-
-    The packages `training` and `evaluate` are the room `learn` on its way to new names: its modules
-    move there one by one, and until the last of them has moved, the three import each other.
-    """
+    """Return the package (or top-level module) of a module: `nextword.data.corpus` is in data."""
     parts = module.split(".")
-    name = parts[1] if len(parts) > 1 else parts[0]
-    return "learn" if name in ("training", "evaluate") else name
+    return parts[1] if len(parts) > 1 else parts[0]
 
 
 def runs_back(module: str, target: str) -> bool:
@@ -142,18 +148,18 @@ def test_every_room_has_its_floor() -> None:
 @pytest.mark.parametrize(
     ("module", "target", "back"),
     [
-        ("nextword.learn.train", "nextword.model.decoder", False),
-        ("nextword.training.plan.planner", "nextword.learn.request", False),
-        ("nextword.learn.train", "nextword.training.plan.planner", False),
-        ("nextword.text.parts", "nextword.evaluate.answers", True),
-        ("nextword.evaluate.answers", "nextword.teach.lesson", True),
-        ("nextword.model.decoder", "nextword.learn.train", True),
-        ("nextword.model.cache", "nextword.text.tokenizer", True),
-        ("nextword.glass.trace", "nextword.reply.engine", True),
-        ("nextword.glass.trace", "nextword.glass.points", False),
-        ("nextword.config", "nextword.files", False),
-        ("nextword.files", "nextword.config", True),
-        ("nextword.cli.train", "nextword", False),
+        ("nextword.training.pipeline", "nextword.model.decoder", False),
+        ("nextword.training.plan.planner", "nextword.training.request", False),
+        ("nextword.data.samples.splits", "nextword.evaluate.exact_replies", True),
+        ("nextword.evaluate.scoring", "nextword.training.loop.trainer", True),
+        ("nextword.evaluate.exact_replies", "nextword.teach.lesson", True),
+        ("nextword.model.decoder", "nextword.training.pipeline", True),
+        ("nextword.model.kv_cache", "nextword.tokenizer.tokenizer", True),
+        ("nextword.interpret.trace", "nextword.generate.engine", True),
+        ("nextword.interpret.trace", "nextword.interpret.points", False),
+        ("nextword.config", "nextword.common.files", False),
+        ("nextword.common.files", "nextword.config", True),
+        ("nextword.cli.training.train", "nextword", False),
     ],
 )
 def test_the_direction_of_an_arrow(module: str, target: str, back: bool) -> None:

@@ -12,7 +12,7 @@ from nextword.errors import ConfigError, ContextError, DataError
 from nextword.language_model import LanguageModel
 from nextword.model import Decoder
 from nextword.presets import preset
-from nextword.text.tokenizer import Tokenizer
+from nextword.tokenizer.tokenizer import Tokenizer
 
 CONTEXT = 19
 

@@ -63,7 +63,7 @@ def test_a_public_name_loads_only_its_own_home() -> None:
         "print(sorted(name for name in sys.modules if name.startswith('nextword.')))\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    own = ["nextword.config", "nextword.errors", "nextword.settings"]
+    own = ["nextword.config", "nextword.errors", "nextword.validation"]
     assert ran.stdout.strip() == str(own)
 
 

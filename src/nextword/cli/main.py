@@ -10,28 +10,52 @@ from typing import Any
 import click
 
 from nextword import __version__
-from nextword.cli.common import DEBUG, HELP, debug_option, write_example
-from nextword.cli.streams import make_printable, open_missing_streams
+from nextword.cli.shared.command import DEBUG, HELP, debug_option, write_example
+from nextword.cli.shared.streams import make_printable, open_missing_streams
 from nextword.common.interrupts import Interrupts, raise_on_signals
+from nextword.common.text_format import visible
 from nextword.errors import NextwordError, unknown
-from nextword.learn.readable import visible
 
-# name: (module:attribute, what it does)
+# name: (module in nextword.cli:attribute, what it does)
 COMMANDS = {
-    "train": ("nextword.cli.train:train", "Teach a new transformer your text or dialogues."),
-    "look": ("nextword.cli.look:look", "See every number between a prompt and its next token."),
-    "reply": ("nextword.cli.reply:reply", "Let a model answer prompts."),
-    "teach": ("nextword.cli.teach:teach", "Correct what a model says, and see what that changed."),
-    "lessons": ("nextword.cli.lessons:lessons", "List what a model was taught, and undo it."),
-    "chat": ("nextword.cli.chat:chat", "Talk with a model, turn by turn."),
-    "evaluate": ("nextword.cli.evaluate:evaluate", "Measure how well a model knows a text."),
-    "ladder": ("nextword.cli.ladder:ladder", "Climb from the article's model to today's, on data."),
-    "serve": ("nextword.cli.serve:serve", "Open a model in the browser, every number of it."),
+    "train": (
+        "training.train:train",
+        "Teach a new transformer your text or dialogues.",
+    ),
+    "look": (
+        "inspecting.look:look",
+        "See every number between a prompt and its next token.",
+    ),
+    "reply": ("replying.reply:reply", "Let a model answer prompts."),
+    "teach": (
+        "teaching.teach:teach",
+        "Correct what a model says, and see what that changed.",
+    ),
+    "lessons": (
+        "teaching.lessons:lessons",
+        "List what a model was taught, and undo it.",
+    ),
+    "chat": ("replying.chat:chat", "Talk with a model, turn by turn."),
+    "evaluate": (
+        "training.evaluate:evaluate",
+        "Measure how well a model knows a text.",
+    ),
+    "ladder": (
+        "training.ladder:ladder",
+        "Climb from the article's model to today's, on data.",
+    ),
+    "serve": (
+        "replying.serve:serve",
+        "Open a model in the browser, every number of it.",
+    ),
     "doctor": (
-        "nextword.cli.doctor:doctor",
+        "machine.doctor:doctor",
         "Check this machine, or a model's files: what is amiss.",
     ),
-    "try": ("nextword.cli.try_:try_", "Teach a tiny model and talk to it, in about a minute."),
+    "try": (
+        "training.try_:try_",
+        "Teach a tiny model and talk to it, in about a minute.",
+    ),
 }
 
 EXAMPLE = """
@@ -83,7 +107,9 @@ class Main(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        loaded: click.Command = getattr(importlib.import_module(module), attribute)
+        loaded: click.Command = getattr(
+            importlib.import_module(f"nextword.cli.{module}"), attribute
+        )
         return loaded
 
     def resolve_command(

@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM as one exception that knows its exit code.
 
 Both end a process with one line on standard error and 128 + the signal's number, as shells count:
-130 and 143. Code that has something to save catches the signals itself (`learn/stop.py`).
+130 and 143. Code that has something to save catches the signals itself (`common/signals.py`).
 """
 
 import contextlib

@@ -14,23 +14,24 @@ from typing import Any
 
 import torch
 
+from nextword.common.files import read_json, write_json
+from nextword.common.signals import stoppable
 from nextword.config import config_from
+from nextword.data.corpus import Corpus, open_corpus
+from nextword.data.prepared import Prepared
 from nextword.errors import ConfigError, NextwordError, StoppedError
-from nextword.files import read_json, write_json
-from nextword.ladder.request import LadderRequest
+from nextword.hardware import cores, features, processor_name
+from nextword.ladder.ladder_request import LadderRequest
 from nextword.ladder.result import Climb, Ladder
 from nextword.ladder.rung import Rung
 from nextword.ladder.rungs import choose
 from nextword.ladder.trial import Trials, Watcher, comparable
-from nextword.learn.data import Prepared, find_tokenizer, prepare_data
-from nextword.learn.held_out import SPLIT_RULE
-from nextword.learn.report import versions
-from nextword.learn.run import Run
-from nextword.learn.stop import stoppable
-from nextword.learn.threads import limited_threads
-from nextword.machine import cores, features, processor_name
-from nextword.text.corpus import Corpus, open_corpus
-from nextword.text.tokenizer import Tokenizer
+from nextword.tokenizer.tokenizer import Tokenizer
+from nextword.training.backends.thread_limit import limited_threads
+from nextword.training.data.held_out import SPLIT_RULE
+from nextword.training.data.prepare import find_tokenizer, prepare_data
+from nextword.training.report.summary import versions
+from nextword.training.run.run_dir import Run
 
 RULE = "split_rule.json"  # how the data are divided, for every rung
 FIRST_RULE = 2  # of ladders that were begun before it was written

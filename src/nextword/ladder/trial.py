@@ -12,24 +12,24 @@ from typing import Any, Protocol
 import torch
 
 from nextword.config import ModelConfig, ReplyConfig, TrainingConfig, config_from
+from nextword.data.prepared import Prepared
 from nextword.errors import LossError
-from nextword.ladder.request import LadderRequest
+from nextword.evaluate.metrics import Scores, Update
+from nextword.evaluate.scoring import prompts_and_replies, score
+from nextword.generate.engine import generate
+from nextword.hardware import pick_device, pick_precision
+from nextword.ladder.ladder_request import LadderRequest
 from nextword.ladder.result import Climb
 from nextword.ladder.rung import Rung
 from nextword.ladder.rungs import settings_at
-from nextword.learn.checkpoint import plain
-from nextword.learn.data import Prepared
-from nextword.learn.evaluate import prompts_and_replies, score
-from nextword.learn.pace import Pace
-from nextword.learn.precision import SHORT
-from nextword.learn.progress import Quiet, Reporter
-from nextword.learn.run import Run
-from nextword.learn.scores import Scores, Update
-from nextword.learn.trainer import Trainer
-from nextword.machine import pick_device, pick_precision
 from nextword.model.decoder import Decoder
-from nextword.reply.engine import generate
 from nextword.training.backends.choose import choose_backend
+from nextword.training.backends.precision import SHORT
+from nextword.training.loop.step_budget import Pace
+from nextword.training.loop.trainer import Trainer
+from nextword.training.report.reporters import Quiet, Reporter
+from nextword.training.run.checkpoint import plain
+from nextword.training.run.run_dir import Run
 
 BATCH_TOKENS = 1024  # of a batch, unless asked otherwise: small, since the time is short
 WARM_UP_STEPS = 4  # of a model that is thrown away: they set up kernels and tell the speed

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nextword.config import ModelConfig
-from nextword.kernels import fused
-from nextword.model.cache import KeyValueCache
+from nextword.kernels import ops
+from nextword.model.kv_cache import KeyValueCache
 from nextword.model.linear import Linear
 from nextword.model.norm import RMSNorm, rms_norm
-from nextword.model.position import Rotation, rotate
+from nextword.model.positions import Rotation, rotate
 
 Kernel = Literal["fused", "explicit"]
 EXPLICIT_KEYS_TRAINING = 512  # bfloat16 on a CPU; measured, see docs/lab-log.md
@@ -112,7 +112,7 @@ class Attention(nn.Module):
         if self.query.bias is not None:
             bias = torch.cat([layer.bias for layer in layers]).to(x.dtype)
         product = F.linear(x, weight, bias)  # [B, T, (H + 2K)·D]
-        if self._is_changed(turn) and fused.reaches(product):
+        if self._is_changed(turn) and ops.reaches(product):
             return self._deal_out(product, turn)
         joined = self._split(product, heads + 2 * shared)  # [B, H + 2K, T, D]
         looking, value = torch.split(joined, [heads + shared, shared], dim=1)
@@ -140,7 +140,7 @@ class Attention(nn.Module):
         key_weight = None if self.key_norm is None else self.key_norm.weight.float()
         cos, sin = (None, None) if turn is None else turn
         heads, shared, epsilon = self.config.n_heads, self.config.kv_heads, self.config.norm_epsilon
-        return fused.DealHeadsStep.apply(  # type: ignore[no-untyped-call,no-any-return]
+        return ops.DealHeadsStep.apply(  # type: ignore[no-untyped-call,no-any-return]
             joined, query_weight, key_weight, cos, sin, heads, shared, epsilon
         )
 

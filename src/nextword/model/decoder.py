@@ -5,15 +5,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nextword.config import ModelConfig
-from nextword.kernels.blocks import KeptBlocks
+from nextword.kernels.fused_blocks import KeptBlocks
 from nextword.model import whole
 from nextword.model.attention import Attention, Layout, choose_kernel, make_mask
-from nextword.model.cache import KeyValueCache
 from nextword.model.feed_forward import FeedForward
 from nextword.model.initialise import initialise
+from nextword.model.kv_cache import KeyValueCache
 from nextword.model.linear import Linear
 from nextword.model.norm import make_norm
-from nextword.model.position import check_learned, rotation, sinusoidal
+from nextword.model.positions import check_learned, rotation, sinusoidal
 from nextword.model.token_shift import TokenShift
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nextword.config import ModelConfig
-from nextword.kernels import fused
+from nextword.kernels import ops
 from nextword.model.linear import Linear
 
 TWICE_ROOT = math.sqrt(8 / math.pi)
@@ -21,8 +21,8 @@ def _relu2(x: Tensor) -> Tensor:
 def _gelu_tanh(x: Tensor) -> Tensor:
     if torch.compiler.is_compiling():  # the same, without the slow tanh: tanh u = 2 sigmoid 2u − 1
         return x * torch.sigmoid(x * (TWICE_ROOT + TWICE_ROOT * 0.044715 * x * x))
-    if fused.reaches(x):
-        return fused.GELUStep.apply(x)  # type: ignore[no-untyped-call,no-any-return]
+    if ops.reaches(x):
+        return ops.GELUStep.apply(x)  # type: ignore[no-untyped-call,no-any-return]
     return F.gelu(x, approximate="tanh")
 
 
@@ -53,8 +53,8 @@ class FeedForward(nn.Module):
         """`x` [B, T, M] → [B, T, M], what is added to the residual."""
         if self.gate is None:
             hidden = self.activation(self.up(x))  # [B, T, F]
-        elif self.swish and fused.reaches(x):
-            hidden = fused.SwiGLUStep.apply(self.gate(x), self.up(x))  # type: ignore[no-untyped-call]
+        elif self.swish and ops.reaches(x):
+            hidden = ops.SwiGLUStep.apply(self.gate(x), self.up(x))  # type: ignore[no-untyped-call]
         else:
             hidden = self.activation(self.gate(x)) * self.up(x)  # [B, T, F]
         result: Tensor = self.down(hidden)

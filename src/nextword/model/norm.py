@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nextword.config import ModelConfig
-from nextword.kernels import fused, lean
+from nextword.kernels import custom_backward, ops
 
 
 def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
@@ -20,10 +20,10 @@ def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
         The shape and dtype of x.
     """
     weight = weight.float()
-    if weight.dim() == 1 and fused.reaches(x):
-        return fused.RMSNormStep.apply(x, weight, epsilon)  # type: ignore[no-untyped-call,no-any-return]
-    if lean.pays(x):
-        return lean.RMSNormStep.apply(x, weight, epsilon)  # type: ignore[no-untyped-call,no-any-return]
+    if weight.dim() == 1 and ops.reaches(x):
+        return ops.RMSNormStep.apply(x, weight, epsilon)  # type: ignore[no-untyped-call,no-any-return]
+    if custom_backward.pays(x):
+        return custom_backward.RMSNormStep.apply(x, weight, epsilon)  # type: ignore[no-untyped-call,no-any-return]
     return (F.rms_norm(x.float(), x.shape[-1:], eps=epsilon) * weight).to(x.dtype)
 
 

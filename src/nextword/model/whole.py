@@ -1,9 +1,9 @@
 """All blocks in one call, and the loss in another, where a thread learns alone on a processor.
 
-What is handed to kernels/blocks.py and loss.py, and when: their C knows most architectures and not
-all. Blocks that it does not know go through `Attention` and `FeedForward`, and all do where it
-cannot be used. Hooks on a block, on what is in it, on what follows and on a tied embedding are not
-called on this way.
+What is handed to fused_blocks.py and fused_loss.py of kernels/, and when: their C knows most
+architectures and not all. Blocks that it does not know go through `Attention` and `FeedForward`,
+and all do where it cannot be used. Hooks on a block, on what is in it, on what follows and on a
+tied embedding are not called on this way.
 """
 
 import functools
@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from nextword.config import ModelConfig
-from nextword.kernels import blocks
-from nextword.kernels.blocks import BlocksStep, KeptBlocks
-from nextword.kernels.calls import BlockSizes
-from nextword.kernels.loss import LossStep
-from nextword.kernels.structs import ACTIVATIONS
-from nextword.kernels.tied import TiedEmbedding
-from nextword.model.position import Rotation
+from nextword.kernels import fused_blocks
+from nextword.kernels.block_args import BlockSizes
+from nextword.kernels.c_structs import ACTIVATIONS
+from nextword.kernels.fused_blocks import BlocksStep, KeptBlocks
+from nextword.kernels.fused_loss import LossStep
+from nextword.kernels.tied_embedding import TiedEmbedding
+from nextword.model.positions import Rotation
 
 if TYPE_CHECKING:
     from nextword.model.decoder import Block, Decoder
@@ -35,14 +35,14 @@ def exists(config: ModelConfig, dtype: torch.dtype) -> bool:
 
 def has_c(dtype: torch.dtype) -> bool:
     """Whether there is such a way on this machine for any architecture."""
-    return dtype == torch.float32 and blocks.exist()
+    return dtype == torch.float32 and fused_blocks.exist()
 
 
 def reaches(config: ModelConfig, weights: Iterable[Tensor], dtype: torch.dtype) -> bool:
     """Whether it is to be taken now: where there is one, and a thread of its own is learning."""
     if torch.compiler.is_compiling():  # asked first: what follows cannot be compiled
         return False
-    return exists(config, dtype) and blocks.reach(weights)
+    return exists(config, dtype) and fused_blocks.reach(weights)
 
 
 def knows(config: ModelConfig) -> bool:

@@ -11,7 +11,9 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from nextword.language_model import LanguageModel
-from nextword.serve.answers import (
+from nextword.serve.lesson_session import Lessons
+from nextword.serve.request_queue import Turns
+from nextword.serve.responses import (
     LINES,
     UNTOUCHED,
     VERSION,
@@ -22,11 +24,11 @@ from nextword.serve.answers import (
     refusal,
     to_bytes,
 )
-from nextword.serve.guard import LOOPBACK, Guard
-from nextword.serve.pages import INDEX, page_files
-from nextword.serve.reading import card, read, read_ids
-from nextword.serve.replying import Event, Replying
-from nextword.serve.requests import (
+from nextword.serve.routes.routes_model import card, read, read_ids
+from nextword.serve.routes.routes_reply import Event, Replying
+from nextword.serve.routes.routes_teach import teach_routes
+from nextword.serve.routes.routes_trace import ROUTES, Tensors
+from nextword.serve.schemas import (
     Body,
     Read,
     ReplyTo,
@@ -36,12 +38,10 @@ from nextword.serve.requests import (
     check_version,
     parse,
 )
-from nextword.serve.see import ROUTES, Tensors
-from nextword.serve.teach import teach_routes
-from nextword.serve.teaching import Lessons
-from nextword.serve.tensors import CONTENT_TYPE, pack
-from nextword.serve.traces import Traces
-from nextword.serve.turns import Turns
+from nextword.serve.security import LOOPBACK, Guard
+from nextword.serve.static_files import INDEX, page_files
+from nextword.serve.tensor_bytes import CONTENT_TYPE, pack
+from nextword.serve.trace_cache import Traces
 
 
 def make_app(lm: LanguageModel, *, hosts: frozenset[str] = LOOPBACK) -> Starlette:

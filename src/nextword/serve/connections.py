@@ -10,8 +10,8 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from nextword.serve.answers import refusal, to_bytes
-from nextword.serve.guard import HEADERS, bad_framing
+from nextword.serve.responses import refusal, to_bytes
+from nextword.serve.security import HEADERS, bad_framing
 
 MAX_CONNECTIONS = 256  # open at once; of more, the one that has waited longest is closed
 REQUEST_SECONDS = 20.0  # for a request to come, head and body, and a second more …

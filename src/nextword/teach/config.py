@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from nextword.settings import above, at_least, check_choices, check_seed, within
+from nextword.validation import above, at_least, check_choices, check_seed, within
 
 Scope = Literal["auto", "all", "last", "adapter"]
 Positions = Literal["wrong", "all"]

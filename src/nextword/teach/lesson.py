@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 from torch import Tensor
 
 from nextword.config import ModelConfig
+from nextword.data.prompting import Prompting
 from nextword.errors import ConfigError
-from nextword.folder.store import Kind
+from nextword.formats.huggingface.save_load import Kind
 from nextword.model.decoder import Decoder
-from nextword.settings import config_from
 from nextword.teach.config import Scope, TeachingConfig
-from nextword.teach.measures import (
+from nextword.teach.evaluation.metrics import (
     SUCCESS,
     ChangedReply,
     CurvePoint,
@@ -29,12 +29,12 @@ from nextword.teach.measures import (
     TeachingStep,
     WordAccount,
 )
-from nextword.text.prompting import Prompting
-from nextword.text.tokenizer import Tokenizer
+from nextword.tokenizer.tokenizer import Tokenizer
+from nextword.validation import config_from
 
 if TYPE_CHECKING:
-    from nextword.teach.history import History
-    from nextword.teach.scope import Change
+    from nextword.teach.edit.weight_delta import Change
+    from nextword.teach.journal.history import History
 
 __all__ = [
     "SUCCESS",

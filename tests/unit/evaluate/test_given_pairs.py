@@ -4,11 +4,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from nextword.evaluate.answers import Pair, given_pairs, unanswerable
-from nextword.text.corpus import open_corpus
-from nextword.text.parts import Part, whole
-from nextword.text.shards import Shards, prepare
-from nextword.text.tokenizer import Tokenizer
+from nextword.data.corpus import open_corpus
+from nextword.data.samples.splits import Part, whole
+from nextword.data.shards.token_shards import Shards, prepare
+from nextword.evaluate.exact_replies import Pair, given_pairs, unanswerable
+from nextword.tokenizer.tokenizer import Tokenizer
 
 
 def shards_of(

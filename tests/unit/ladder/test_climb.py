@@ -10,19 +10,20 @@ import pytest
 from tests.small_runs import quick, write_dialogues, write_text
 
 from nextword.config import TrainingConfig, config_from
+from nextword.data.prepared import Prepared
 from nextword.errors import ConfigError, DataError, LossError, RunChangedError, StoppedError
-from nextword.kernels import blocks
+from nextword.evaluate.metrics import Update
+from nextword.kernels import fused_blocks
 from nextword.ladder import trial
 from nextword.ladder.climb import climb
-from nextword.ladder.request import LadderRequest
+from nextword.ladder.ladder_request import LadderRequest
 from nextword.ladder.result import Climb
 from nextword.ladder.rung import Rung
 from nextword.ladder.rungs import RATES
-from nextword.learn.data import Prepared, prepare_data
-from nextword.learn.held_out import SPLIT_RULE
-from nextword.learn.scores import Update
-from nextword.learn.trainer import Trainer
 from nextword.training.backends import choose
+from nextword.training.data.held_out import SPLIT_RULE
+from nextword.training.data.prepare import prepare_data
+from nextword.training.loop.trainer import Trainer
 
 SMALL: dict[str, Any] = {
     "seconds": 0.05, "seeds": 2, "width": 12, "layers": 2, "heads": 3, "context": 11, "batch": 5,
@@ -204,7 +205,7 @@ def test_a_rung_whose_precision_is_not_the_fastest_is_left_out(
     fastest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trial.Trials, "fastest", lambda *_: fastest)
-    if fastest == "int16" and not blocks.exist():
+    if fastest == "int16" and not fused_blocks.exist():
         pytest.skip("no C compiler, or no product in torch")
     request = asked(tmp_path, rungs=("article", "muon", *SHORT))
     ladder = climb(request, watcher=Seen(of=4 if fastest == "float32" else 6))
@@ -223,7 +224,7 @@ def test_a_rung_whose_precision_is_not_the_fastest_is_left_out(
 def test_what_is_fastest_is_what_training_would_choose(
     measured: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not blocks.exist():
+    if not fused_blocks.exist():
         pytest.skip("no C compiler, or no product in torch")
     seen: list[str] = []
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from nextword.ladder import telling
-from nextword.ladder.markdown import ladder_markdown
-from nextword.ladder.page import ladder_page
-from nextword.ladder.picture import ladder_svg
+from nextword.ladder import findings_text
+from nextword.ladder.html_page import ladder_page
+from nextword.ladder.ladder_chart import ladder_svg
+from nextword.ladder.markdown_page import ladder_markdown
 from nextword.ladder.result import Ladder
 from nextword.ladder.rungs import RUNGS
 
@@ -60,14 +60,14 @@ def test_the_numbers_are_those_of_the_json(ladder: Ladder) -> None:
 
 
 def test_each_text_follows_from_the_numbers(ladder: Ladder) -> None:
-    article, scaled, heads, projection = telling.rungs(ladder)
+    article, scaled, heads, projection = findings_text.rungs(ladder)
     assert article.result[0] == "On this data: 2.513 nats per token (2.503 to 2.523 over 3 seeds)."
     assert "0.196 lower" in scaled.result[0] and "It is better" in scaled.result[0]
     assert "0.102 higher" in heads.result[0] and "worse" in heads.result[0]
     assert "better" not in heads.result[0]
     assert "does not tell whether it helps" in projection.result[0]
     assert scaled.settings == ("scaled_scores: false → true",)
-    outcome = telling.lead(ladder)[1]
+    outcome = findings_text.lead(ladder)[1]
     assert "went from 2.513 to 2.411, −0.102" in outcome
     assert "lowest loss of all was reached with scaled scores: 2.317" in outcome
     assert "largest gain came with scaled scores: −0.196" in outcome
@@ -76,51 +76,51 @@ def test_each_text_follows_from_the_numbers(ladder: Ladder) -> None:
 
 
 def test_the_story_is_told_in_the_articles_manner(ladder: Ladder) -> None:
-    for told, rung in zip(telling.rungs(ladder)[1:], RUNGS[1:4], strict=True):
+    for told, rung in zip(findings_text.rungs(ladder)[1:], RUNGS[1:4], strict=True):
         assert told.story[0] == f"But wait, {rung.not_nice}"
         assert told.story[1] == f"So, {rung.mend}"
 
 
 def test_a_rung_that_was_left_out_is_named(made: Made) -> None:
-    told = telling.rungs(made({"article": [2.0, 2.0], "projection": [1.0, 1.0]}))[1]
+    told = findings_text.rungs(made({"article": [2.0, 2.0], "projection": [1.0, 1.0]}))[1]
     assert "scaled scores and several heads" in told.story[0]
 
 
 def test_what_broke_off_is_said(made: Made) -> None:
     ladder = made({"article": [2.0, 2.0], "scaled": [None, None], "heads": [1.0, None]})
-    scaled, heads = telling.rungs(ladder)[1:]
+    scaled, heads = findings_text.rungs(ladder)[1:]
     assert scaled.result[0].startswith("Training broke off with 2 of 2 seeds")
     assert "the loss is nan" in scaled.result[0]
     assert "1 of 2 seeds" in heads.result[0]
     assert "It is better" in heads.result[1]
-    assert telling.rows(ladder)[1][1:4] == ("broke off", "–", "")
+    assert findings_text.rows(ladder)[1][1:4] == ("broke off", "–", "")
     assert "training broke off" in ladder_svg(ladder)
     assert ET.fromstring(ladder_page(ladder).partition("\n")[2]) is not None
 
 
 def test_what_a_rung_is_in_place_of_does_not_come_with_it(made: Made) -> None:
-    told = telling.rungs(made({"muon": [2.0], "int16": [1.9]}))[1]
+    told = findings_text.rungs(made({"muon": [2.0], "int16": [1.9]}))[1]
     assert not any("bfloat16" in part for part in told.story)
-    told = telling.rungs(made({"decay": [2.0], "int16": [1.9]}))[1]
+    told = findings_text.rungs(made({"decay": [2.0], "int16": [1.9]}))[1]
     assert told.story[0].endswith("was not climbed by itself: Muon.)")
 
 
 def test_one_seed_claims_nothing(made: Made) -> None:
     ladder = made({"article": [2.0], "scaled": [1.0]})
-    assert telling.lead(ladder)[1].endswith("Left open by one seed: scaled scores.")
-    told = telling.rungs(ladder)[1]
+    assert findings_text.lead(ladder)[1].endswith("Left open by one seed: scaled scores.")
+    told = findings_text.rungs(ladder)[1]
     assert told.result[0].endswith("One seed cannot tell whether that is more than chance.")
 
 
 def test_the_command_names_the_rungs_unless_they_are_all(made: Made, ladder: Ladder) -> None:
-    assert telling.command(ladder) == (
+    assert findings_text.command(ladder) == (
         "nextword ladder DATA --out FOLDER --seconds 2 --seeds 3 --width 6 --layers 5 --heads 3 "
         "--context 11 --batch 13 --tokenizer characters "
         "--rungs article,scaled,heads,projection,bfloat16"
     )
     climbed = [rung.key for rung in RUNGS if rung.key != "bfloat16"]  # asked for and left out
     every = made({key: [2.0] for key in climbed})
-    assert telling.command(every).endswith("--tokenizer characters")
+    assert findings_text.command(every).endswith("--tokenizer characters")
 
 
 def test_the_picture_has_a_dot_for_each_seed(ladder: Ladder) -> None:

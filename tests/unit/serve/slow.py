@@ -12,9 +12,9 @@ from tests.unit.teach import samples
 
 from nextword.language_model import LanguageModel
 from nextword.serve.app import make_app
-from nextword.teach.history import History
+from nextword.teach.edit.weight_delta import Change
+from nextword.teach.journal.history import History
 from nextword.teach.lesson import Lesson, Link, TeachingStep
-from nextword.teach.scope import Change
 
 PAIR = {"pairs": [["the", "cat"]]}
 

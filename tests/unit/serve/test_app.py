@@ -13,7 +13,7 @@ from tests.unit.serve.models import SENTENCE, article, talker
 
 from nextword.language_model import LanguageModel
 from nextword.serve.app import make_app
-from nextword.serve.guard import LARGEST_BODY
+from nextword.serve.security import LARGEST_BODY
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 import pytest
 from tests.unit.serve.models import article
 
-from nextword.cli.serve import listen
+from nextword.cli.replying.serve import listen
 from nextword.serve import connections
 from nextword.serve.app import make_app
-from nextword.serve.guard import HEADERS
+from nextword.serve.security import HEADERS
 from nextword.serve.server import _Server
 
 POST = b"POST /api/read HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"

@@ -8,14 +8,14 @@ import torch
 from tests.unit.teach.samples import lesson
 
 from nextword.config import ModelConfig
-from nextword.folder.store import load_model, save_model
-from nextword.glass.stamp import version_of
+from nextword.formats.huggingface.save_load import load_model, save_model
 from nextword.model.decoder import Decoder
+from nextword.model.fingerprint import version_of
 from nextword.presets import preset
-from nextword.teach.keeping import keep
+from nextword.teach.edit.weight_delta import Change
+from nextword.teach.journal.persist import keep
 from nextword.teach.lesson import Lesson
-from nextword.teach.scope import Change
-from nextword.text.tokenizer import Tokenizer
+from nextword.tokenizer.tokenizer import Tokenizer
 
 WORDS = "who sat a cat dog tell the mat on it saw her him then"
 TOKENIZER = Tokenizer.learn([WORDS, WORDS], kind="words")

@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from tests.unit.teach.folders import contents, teach, version
 
-from nextword.teach.records import Records
-from nextword.teach.undo import undo
+from nextword.teach.journal.lesson_records import Records
+from nextword.teach.journal.undo import undo
 
 RENAMING = {"os.rename"}
 CHANGING = RENAMING | {"os.link", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}

@@ -5,7 +5,7 @@ import torch
 from nextword.language_model import LanguageModel
 from nextword.model import Decoder
 from nextword.presets import preset
-from nextword.text.tokenizer import Tokenizer
+from nextword.tokenizer.tokenizer import Tokenizer
 
 TEXT = "who is she the cat sat on a mat my sister . ?"
 

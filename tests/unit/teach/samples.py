@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
-from nextword.glass.contributions import Contribution
+from nextword.interpret.contributions import Contribution
 from nextword.teach.config import TeachingConfig
 from nextword.teach.lesson import (
     ChangedReply,

@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.small_runs import request
-from tests.unit.teach.test_rehearsal import packed
+from tests.unit.teach.edit.test_rehearsal import packed
 
+from nextword.data.prompting import Prompting
 from nextword.language_model import LanguageModel
-from nextword.learn.train import train
-from nextword.teach.correction import Correction, from_pair, with_prompts
-from nextword.teach.history import History
-from nextword.teach.sequences import apart_from
-from nextword.text.prompting import Prompting
-from nextword.text.tokenizer import Tokenizer
+from nextword.teach.edit.correction import Correction, from_pair, with_prompts
+from nextword.teach.edit.token_batches import apart_from
+from nextword.teach.journal.history import History
+from nextword.tokenizer.tokenizer import Tokenizer
+from nextword.training.pipeline import train
 
 PROMPT, REPLY = "she sees the old house by the river", "it is green"
 KNOWN = (

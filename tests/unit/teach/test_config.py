@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from nextword.errors import ConfigError
-from nextword.settings import config_from
 from nextword.teach.config import RATES, TeachingConfig
+from nextword.validation import config_from
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.unit.teach.folders import contents, model, teach, version
 
-from nextword.teach.records import Records, events_file, tidy
+from nextword.teach.journal.lesson_records import Records, events_file, tidy
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -79,7 +79,7 @@ def test_an_error_in_the_middle_leaves_the_folder_as_it_was(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("nextword.files.os.fsync", full)
+        patch.setattr("nextword.common.files.os.fsync", full)
         with pytest.raises(Exception, match="the disk is full"):
             teach(folder, 2)
     tidy(folder)

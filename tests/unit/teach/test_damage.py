@@ -11,8 +11,8 @@ from tests.damage import DAMAGES, Damage, files_below, flip
 from tests.unit.teach.folders import contents, model, teach, version
 
 from nextword.errors import NextwordError
-from nextword.teach.records import Records, events_file, tidy
-from nextword.teach.undo import list_lessons, undo
+from nextword.teach.journal.lesson_records import Records, events_file, tidy
+from nextword.teach.journal.undo import list_lessons, undo
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of a folder without SHA256SUMS
 

@@ -7,8 +7,8 @@ from tests.unit.teach.samples import lesson
 
 from nextword.errors import ConfigError
 from nextword.teach.config import TeachingConfig
+from nextword.teach.evaluation.lesson_evaluation import why
 from nextword.teach.lesson import Lesson, Locality, Outcome, TeachingStep
-from nextword.teach.measuring import why
 
 
 @pytest.mark.parametrize(

@@ -20,17 +20,12 @@ from pathlib import Path
 import torch
 
 import nextword
-from nextword.common.load import LoadMeter
+from nextword.common.cpu_load import LoadMeter
+from nextword.common.files import write_whole
 from nextword.config import ModelConfig, Precision, TrainingConfig
+from nextword.data.prepared import Prepared
 from nextword.errors import NextwordError
-from nextword.files import write_whole
-from nextword.kernels import short_products
-from nextword.kernels.native import cache_folder
-from nextword.learn.data import Prepared
-from nextword.learn.gradients import n_shards
-from nextword.learn.muon import orthogonal
-from nextword.learn.precision import SHORT, fits_8_bits, goes_at_once
-from nextword.machine import (
+from nextword.hardware import (
     SHARED,
     features,
     has_bfloat16,
@@ -39,8 +34,13 @@ from nextword.machine import (
     pick_precision,
     processor_name,
 )
+from nextword.kernels import quantized_matmul
+from nextword.kernels.build import cache_folder
 from nextword.model.decoder import Decoder
 from nextword.training.backends.backend import Backend
+from nextword.training.backends.data_parallel import n_shards
+from nextword.training.backends.precision import SHORT, fits_8_bits, goes_at_once
+from nextword.training.optim.muon import orthogonal
 from nextword.training.plan.throughput import step_times
 
 SECONDS_EACH = 0.3  # of measured steps for a candidate, warm-up apart
@@ -167,7 +167,7 @@ def version_0_1_backend(
         with torch.device("meta"):
             decoder = Decoder(model)
         short = "int8" if decoder.n_parameters >= LARGE and not pretrained else "int16"
-        if not fast and short_products.is_fast() and goes_at_once(decoder, training, device):
+        if not fast and quantized_matmul.is_fast() and goes_at_once(decoder, training, device):
             tried: Precision = "int8" if short == "int8" and fits_8_bits(model) else "int16"
             shards, _ = _shards(model, data, dataclasses.replace(training, precision=tried))
             if shards == torch.get_num_threads():

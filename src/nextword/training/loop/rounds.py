@@ -12,11 +12,11 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from nextword.evaluate.answers import Pair, count_answers, given_pairs, known_replies, screen
-from nextword.learn.data import Prepared
-from nextword.learn.trainer import Trainer
-from nextword.text.parts import Part, whole
-from nextword.training.plan.answers import REFIT_PEAK, refit_steps
+from nextword.data.prepared import Prepared
+from nextword.data.samples.splits import Part, whole
+from nextword.evaluate.exact_replies import Pair, count_answers, given_pairs, known_replies, screen
+from nextword.training.loop.trainer import Trainer
+from nextword.training.plan.dialogue_plan import REFIT_PEAK, refit_steps
 from nextword.training.plan.plan import Plan
 
 PHRASINGS = "phrasings"  # in the findings of a run: AnswerScores of those held out, and the step

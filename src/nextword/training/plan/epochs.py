@@ -8,7 +8,7 @@ gentler rates, with dropout and label smoothing. Measured: docs/lab-log.md.
 from collections.abc import Mapping
 from typing import Any
 
-from nextword.learn.data import Prepared
+from nextword.data.prepared import Prepared
 
 MAX_EPOCHS = 40  # where held-out loss is the aim and time the budget
 SMALL_DATA_EPOCHS = 20  # from which on the rates are the gentle ones

@@ -7,8 +7,8 @@ from typing import Any
 
 from nextword.config import Aim, ModelConfig, TrainingConfig, config_from
 from nextword.errors import RunError
-from nextword.learn.pace import Pace
 from nextword.training.backends.backend import Backend
+from nextword.training.loop.step_budget import Pace
 
 RESERVE_SHARE = 0.05  # of the time, kept for the last evaluation and for saving
 ANSWER_SHARE = 0.1  # of the time, for letting a model reply to everything that it was given

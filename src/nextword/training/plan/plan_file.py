@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nextword.checked_json import read_checked_json, write_checked_json
+from nextword.common.checked_json import read_checked_json, write_checked_json
 from nextword.errors import ConfigError, FolderError, RunError
 from nextword.training.plan.plan import Plan
 

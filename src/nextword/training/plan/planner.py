@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 from nextword.common.formatting import count
 from nextword.config import ModelConfig, TrainingConfig
-from nextword.learn.compiling import settle
-from nextword.learn.data import Prepared
-from nextword.learn.request import TrainRequest
+from nextword.data.prepared import Prepared
 from nextword.training.backends.backend import Backend
 from nextword.training.backends.choose import choose_backend
-from nextword.training.plan.answers import plan_answers, refit_steps
+from nextword.training.backends.compiling import settle
+from nextword.training.plan.dialogue_plan import plan_answers, refit_steps
 from nextword.training.plan.epochs import (
     MAX_EPOCHS,
     REGULARIZED,
@@ -31,6 +30,7 @@ from nextword.training.plan.sizes import (
     training_settings,
 )
 from nextword.training.plan.throughput import tokens_per_second
+from nextword.training.request import TrainRequest
 
 TOKENS_PER_WEIGHT = 2.0  # of the blocks; a larger model would not see enough in the time
 SMALL_DATA_DEPTH = 3  # a deeper model gains nothing from data seen often (docs/lab-log.md)

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 
 from nextword.config import ModelConfig, TrainingConfig, config_from
-from nextword.learn.data import Prepared
-from nextword.learn.request import TrainRequest
+from nextword.data.prepared import Prepared
 from nextword.model.decoder import Decoder
 from nextword.presets import DEFAULT_DEPTH, PRESETS, preset
 from nextword.training.plan.epochs import with_gentle_rates, with_regularization
+from nextword.training.request import TrainRequest
 
 BATCH_TOKENS = 4096  # tokens of a batch, unless asked otherwise
 LEAST_BATCH_TOKENS, MOST_BATCH_TOKENS = 1024, 32768  # of a batch, where time is the budget

@@ -4,12 +4,12 @@ import time
 from collections.abc import Generator
 
 from nextword.config import ModelConfig, Precision, TrainingConfig
-from nextword.learn.data import Prepared
-from nextword.learn.evaluate import to_tensors
-from nextword.learn.gradients import Gradients
-from nextword.learn.optimizer import Optimizer
-from nextword.machine import pick_device, pick_precision
+from nextword.data.prepared import Prepared
+from nextword.evaluate.scoring import to_tensors
+from nextword.hardware import pick_device, pick_precision
 from nextword.model.decoder import Decoder
+from nextword.training.backends.data_parallel import Gradients
+from nextword.training.optim.optimizer import Optimizer
 
 MEASURED_SECONDS = 1.0  # of a budget that is long enough
 MEASURED_SHARE = 0.01  # of the budget

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from nextword.config import ModelConfig, Precision, TrainingConfig
-from nextword.learn.data import Prepared
+from nextword.data.prepared import Prepared
 from nextword.presets import preset
 from nextword.training.backends import choose
 from nextword.training.backends.backend import Backend

@@ -7,12 +7,11 @@ import pytest
 import torch
 
 from nextword.config import ModelConfig, TrainingConfig
-from nextword.kernels import blocks, short_products
-from nextword.learn import gradients, precision
-from nextword.learn.data import Prepared
+from nextword.data.prepared import Prepared
+from nextword.kernels import fused_blocks, quantized_matmul
 from nextword.model.decoder import Decoder
 from nextword.presets import preset
-from nextword.training.backends import choose
+from nextword.training.backends import choose, data_parallel, precision
 from nextword.training.backends.choose import version_0_1_backend
 
 SIZES = {"vocab_size": 13, "context_length": 8, "d_model": 16, "n_layers": 1}
@@ -23,8 +22,8 @@ DATA = cast(Prepared, SimpleNamespace(context=8))
 @pytest.fixture(autouse=True)
 def processor(monkeypatch: pytest.MonkeyPatch, one_thread: None) -> None:
     """A processor with fast integer products, slow bfloat16 and a C compiler; one thread."""
-    monkeypatch.setattr(blocks, "exist", lambda: True)
-    monkeypatch.setattr(short_products, "is_fast", lambda: True)
+    monkeypatch.setattr(fused_blocks, "exist", lambda: True)
+    monkeypatch.setattr(quantized_matmul, "is_fast", lambda: True)
     monkeypatch.setattr(choose, "has_fast_bfloat16", lambda _: False)
 
 
@@ -39,7 +38,7 @@ def picked(config: ModelConfig = CONFIG, *, pretrained: bool = False, **given: A
 def test_integers_were_picked_where_they_are_fast(monkeypatch: pytest.MonkeyPatch) -> None:
     assert picked() == "int16"
     assert picked(dropout=0.1) == "int16"
-    monkeypatch.setattr(short_products, "is_fast", lambda: False)
+    monkeypatch.setattr(quantized_matmul, "is_fast", lambda: False)
     assert picked() == "float32"
     monkeypatch.setattr(choose, "has_fast_bfloat16", lambda _: True)
     assert picked() == "bfloat16"
@@ -74,7 +73,7 @@ def test_integers_were_not_picked_where_blocks_are_not_one_call(
     assert picked(preset("gpt2", **SIZES)) == "int16"
     assert picked(preset("gpt2", **SIZES, feed_forward="gelu")) == "float32"
     assert picked(compile="yes") == "float32"
-    monkeypatch.setattr(blocks, "exist", lambda: False)
+    monkeypatch.setattr(fused_blocks, "exist", lambda: False)
     assert picked() == "float32"
 
 
@@ -83,6 +82,6 @@ def test_integers_were_picked_where_every_thread_has_a_shard(
 ) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     for name in ("LEAST_WORK", "LEAST_WORK_WHOLE"):
-        monkeypatch.setattr(gradients, name, 1.0)
+        monkeypatch.setattr(data_parallel, name, 1.0)
     assert picked(batch_size=6) == "int16"
     assert picked(batch_size=4) == "float32"  # which three threads cannot share evenly

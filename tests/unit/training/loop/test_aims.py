@@ -12,14 +12,14 @@ import pytest
 from tests.repeated_replies import FIRST, SECOND, write_repeated_replies
 from tests.small_runs import STEPS, Notes, quick, request, write_dialogues, write_text
 
+from nextword.common.files import read_json
+from nextword.data.prepared import Prepared
 from nextword.errors import ConfigError
-from nextword.files import read_json
-from nextword.learn.data import Prepared
-from nextword.learn.held_out import SPLIT_RULE
-from nextword.learn.train import train
-from nextword.learn.trainer import Trainer
+from nextword.training.data.held_out import SPLIT_RULE
 from nextword.training.loop import rounds
-from nextword.training.plan.answers import REFIT_PEAK
+from nextword.training.loop.trainer import Trainer
+from nextword.training.pipeline import train
+from nextword.training.plan.dialogue_plan import REFIT_PEAK
 from nextword.training.plan.plan import Plan
 
 
@@ -56,7 +56,7 @@ def test_to_generalize_a_run_has_one_round(tmp_path: Path, monkeypatch: pytest.M
         rounds.train_later_rounds(trainer, data, plan, **values)
         runs.append((trainer, data))
 
-    monkeypatch.setattr("nextword.learn.train.train_later_rounds", later)
+    monkeypatch.setattr("nextword.training.pipeline.train_later_rounds", later)
     data = write_repeated_replies(tmp_path / "a.jsonl")
     settings = {"dropout": 0.2, "label_smoothing": 0.1}
     trained = train(request(data, tmp_path / "out", aim="generalize", training=settings))

@@ -11,19 +11,19 @@ import torch
 from tests.repeated_replies import FIRST, SECOND, write_repeated_replies, write_talks
 from tests.small_runs import Notes, quick, request
 
-from nextword.evaluate.answers import AnswerScores, GivenPairs, count_answers, given_pairs
-from nextword.files import read_json
-from nextword.learn.data import Prepared
-from nextword.learn.loss import loss_sum
-from nextword.learn.scores import Update
-from nextword.learn.train import train
-from nextword.learn.trainer import Trainer
+from nextword.common.files import read_json
+from nextword.data.prepared import Prepared
+from nextword.data.samples.splits import Part
+from nextword.data.shards.token_shards import Shards
+from nextword.evaluate.exact_replies import AnswerScores, GivenPairs, count_answers, given_pairs
+from nextword.evaluate.metrics import Update
 from nextword.model.decoder import Decoder
-from nextword.text.parts import Part
-from nextword.text.shards import Shards
-from nextword.text.tokenizer import Tokenizer
+from nextword.model.loss import loss_sum
+from nextword.tokenizer.tokenizer import Tokenizer
 from nextword.training.loop import rounds
-from nextword.training.plan.answers import REFIT_PEAK
+from nextword.training.loop.trainer import Trainer
+from nextword.training.pipeline import train
+from nextword.training.plan.dialogue_plan import REFIT_PEAK
 from nextword.training.plan.plan import Plan
 
 SURE = {  # to learn ten replies in a moment
@@ -108,7 +108,7 @@ def at_the_border(
         look(trainer, data)
         rounds.train_later_rounds(trainer, data, plan, **values)
 
-    monkeypatch.setattr("nextword.learn.train.train_later_rounds", later)
+    monkeypatch.setattr("nextword.training.pipeline.train_later_rounds", later)
 
 
 def spans_of(shards: Shards, part: Part) -> set[tuple[int, ...]]:

@@ -4,8 +4,9 @@ import pytest
 from tests.small_runs import write_text
 from tests.unit.training.plan.requests import asked
 
-from nextword.learn.data import Prepared, find_tokenizer, prepare_data
-from nextword.text.corpus import open_corpus
+from nextword.data.corpus import open_corpus
+from nextword.data.prepared import Prepared
+from nextword.training.data.prepare import find_tokenizer, prepare_data
 
 
 @pytest.fixture(scope="module")

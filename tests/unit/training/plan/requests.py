@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from nextword.learn.request import TrainRequest
+from nextword.training.request import TrainRequest
 
 
 def asked(folder: Path, path: Path | None = None, **settings: Any) -> TrainRequest:

@@ -9,9 +9,9 @@ import pytest
 
 from nextword.config import TrainingConfig
 from nextword.errors import RunError
-from nextword.learn.pace import Pace
 from nextword.presets import preset
 from nextword.training.backends.backend import Backend
+from nextword.training.loop.step_budget import Pace
 from nextword.training.plan.plan import ANSWER_SHARE, MARGIN_SECONDS, RESERVE_SHARE, Plan
 
 TEXT = Plan(

@@ -8,13 +8,13 @@ import pytest
 from tests.unit.training.plan.requests import asked
 
 from nextword.config import ModelConfig, TrainingConfig
-from nextword.kernels import blocks
-from nextword.learn import compiling
-from nextword.learn.data import Prepared
-from nextword.learn.held_out import SPLIT_RULE
+from nextword.data.prepared import Prepared
+from nextword.kernels import fused_blocks
 from nextword.model.decoder import Decoder
+from nextword.training.backends import compiling
 from nextword.training.backends.backend import Backend
 from nextword.training.backends.choose import choose_backend
+from nextword.training.data.held_out import SPLIT_RULE
 from nextword.training.plan import planner
 from nextword.training.plan.epochs import (
     GENTLE,
@@ -254,7 +254,7 @@ def test_what_is_fast_already_is_not_compiled(
 def test_blocks_in_one_call_are_not_compiled(
     data: Prepared, tmp_path: Path, machine: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not blocks.exist():
+    if not fused_blocks.exist():
         pytest.skip("no C compiler, or no product in torch")
     monkeypatch.setattr(compiling, "has_compiler", lambda: True)
     monkeypatch.setattr(planner, "choose_backend", choose_backend)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.unit.training.plan.requests import asked
 
+from nextword.data.prepared import Prepared
 from nextword.errors import ConfigError
-from nextword.learn.data import Prepared
 from nextword.presets import preset
 from nextword.training.plan.sizes import (
     BATCH_TOKENS,

@@ -6,7 +6,7 @@ import torch
 from tests.unit.training.plan.requests import asked
 
 from nextword.config import TrainingConfig
-from nextword.learn.data import Prepared
+from nextword.data.prepared import Prepared
 from nextword.model.decoder import Decoder
 from nextword.training.plan.sizes import model_at
 from nextword.training.plan.throughput import tokens_per_second

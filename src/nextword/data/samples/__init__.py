@@ -1,0 +1,1 @@
+"""Token shards to samples: splits, packing, order."""

@@ -1,1 +1,0 @@
-"""Text → better weights: training, its run's folder, its measures and its picture."""

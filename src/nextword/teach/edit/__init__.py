@@ -1,0 +1,1 @@
+"""Adjust a copy of the weights until the targets are right."""

@@ -1,0 +1,1 @@
+"""Evaluate a lesson: before and after, locality, replies elsewhere."""

@@ -1,0 +1,1 @@
+"""The journal of a model's lessons: append, verify, undo."""

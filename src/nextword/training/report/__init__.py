@@ -1,0 +1,1 @@
+"""Report a training run: live display, log, summary, advice."""

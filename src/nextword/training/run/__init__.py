@@ -1,0 +1,1 @@
+"""A training run's folder and its checkpoints."""
